@@ -1,0 +1,1 @@
+//! Dockerfile AST to graph to steps to image.

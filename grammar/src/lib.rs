@@ -1,0 +1,1 @@
+//! The Dockerfile language: text to a spanned AST with diagnostics.

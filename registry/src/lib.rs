@@ -1,0 +1,1 @@
+//! The OCI distribution protocol: pull, push and copy.

@@ -1,0 +1,1 @@
+//! Content, layers, views, images and cache records on disk.
