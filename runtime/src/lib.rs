@@ -1,1 +1,37 @@
 //! Runs one process in a root file system, and keeps containers.
+//!
+//! ```text
+//! engine --Spec--> plan (pure) --Plan--> zygote --clone3--> step: runs the plan, then the program
+//!                                          \--fork--> monitor --clone3--> a container's init
+//! ```
+//!
+//! The zygote is a copy of our own binary, single-threaded, in a mount namespace that holds nothing but the store. All kernel
+//! work happens in its children; the engine only sends plans and waits. A program that uses this crate calls [`init`] first
+//! thing in `main`, before any thread exists.
+
+#[allow(unsafe_code)]
+mod sys;
+
+mod capabilities;
+pub mod container;
+mod error;
+mod launcher;
+mod parent;
+pub mod probe;
+mod spec;
+pub mod userns;
+
+pub use error::LaunchError;
+pub use launcher::{Child, Launcher, LauncherOptions, MonitorProcess};
+pub use parent::{Parent, Started};
+pub use spec::{
+    Capabilities, Exit, Ids, Join, Mount, MountSource, Network, Process, Resource, Rlimit, Seccomp,
+    Security, Spec, Stdio, WindowSize,
+};
+
+/// Becomes the zygote if this process was started as one; otherwise returns at once.
+///
+/// Must be the first line of `main`: the zygote has to be single-threaded.
+pub fn init() {
+    launcher::become_zygote();
+}

@@ -1,0 +1,3 @@
+//! Containers that outlive the command that made them.
+
+pub mod monitor;

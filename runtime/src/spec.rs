@@ -1,0 +1,290 @@
+//! What to run: plain values, made by the engine, turned into a launch plan by [`crate::plan`].
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One process in its own root file system.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Layer directories, lowest first, each below the store's root.
+    pub lowers: Vec<PathBuf>,
+    /// The writable directory on top, below the store's root.
+    pub upper: PathBuf,
+    /// Overlay's work directory beside `upper`: empty, same file system.
+    pub work: PathBuf,
+    /// Skips overlay's syncs. An upper used this way can't be mounted as an upper again.
+    pub volatile: bool,
+    /// Makes the root file system read-only for the process.
+    pub read_only_root: bool,
+    /// The process itself.
+    pub process: Process,
+    /// The container's host name.
+    pub hostname: String,
+    /// Content of `/etc/hosts`, mounted read-only from a private file; `None` leaves the image's.
+    pub hosts: Option<Vec<u8>>,
+    /// Content of `/etc/resolv.conf`, mounted read-only from a private file; `None` leaves the image's.
+    pub resolv_conf: Option<Vec<u8>>,
+    /// Mounts `/etc/hostname` read-only from a private file.
+    pub hostname_file: bool,
+    /// Further mounts, made in order of depth, then in this order.
+    pub mounts: Vec<Mount>,
+    /// The network that the process sees.
+    pub network: Network,
+    /// How much the process is confined.
+    pub security: Security,
+    /// The system call filter.
+    pub seccomp: Seccomp,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: u64,
+    /// A cgroup v2 directory that the process is born into.
+    pub cgroup: Option<Arc<OwnedFd>>,
+}
+
+impl Spec {
+    /// Size of `/dev/shm` unless asked for otherwise: Docker's default.
+    pub const DEFAULT_SHM_SIZE: u64 = 64 << 20;
+
+    /// A spec with Docker's defaults over the given directories.
+    #[must_use]
+    pub fn new(lowers: Vec<PathBuf>, upper: PathBuf, work: PathBuf, process: Process) -> Self {
+        Self {
+            lowers,
+            upper,
+            work,
+            volatile: true,
+            read_only_root: false,
+            process,
+            hostname: "kiln".to_owned(),
+            hosts: None,
+            resolv_conf: None,
+            hostname_file: true,
+            mounts: Vec::new(),
+            network: Network::Host,
+            security: Security::Sandbox,
+            seccomp: Seccomp::Default,
+            shm_size: Self::DEFAULT_SHM_SIZE,
+            cgroup: None,
+        }
+    }
+}
+
+/// A process to execute: program, environment and credentials. The environment is exactly this; nothing is inherited.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Program and arguments. A program without a slash is looked up in `PATH` of `env`, inside the container.
+    pub argv: Vec<Vec<u8>>,
+    /// `NAME=value` entries.
+    pub env: Vec<Vec<u8>>,
+    /// Absolute working directory; must exist.
+    pub cwd: Vec<u8>,
+    /// User and groups.
+    pub user: Ids,
+    /// The capability bounding set, and what a root process holds.
+    pub capabilities: Capabilities,
+    /// Forbids gaining privileges by executing set-user-id programs.
+    pub no_new_privileges: bool,
+    /// Limits to set, clamped to this process's hard limits where it may not raise them.
+    pub rlimits: Vec<Rlimit>,
+}
+
+impl Process {
+    /// A process run as root in `/` with Docker's capabilities.
+    #[must_use]
+    pub fn new(argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>) -> Self {
+        Self {
+            argv,
+            env,
+            cwd: b"/".to_vec(),
+            user: Ids::default(),
+            capabilities: Capabilities::DOCKER,
+            no_new_privileges: false,
+            rlimits: Vec::new(),
+        }
+    }
+}
+
+/// Numeric user, group and supplementary groups, as the container sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// A set of capabilities, one bit each, bit number as in `linux/capability.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities(pub u64);
+
+/// A resource limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimit {
+    /// Which resource.
+    pub resource: Resource,
+    /// Soft limit; `u64::MAX` is unlimited.
+    pub soft: u64,
+    /// Hard limit; `u64::MAX` is unlimited.
+    pub hard: u64,
+}
+
+/// The resources that can be limited. Values are the kernel's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+#[allow(missing_docs)]
+pub enum Resource {
+    Cpu = 0,
+    FileSize = 1,
+    Data = 2,
+    Stack = 3,
+    Core = 4,
+    Rss = 5,
+    Processes = 6,
+    OpenFiles = 7,
+    LockedMemory = 8,
+    AddressSpace = 9,
+    Locks = 10,
+    PendingSignals = 11,
+    MessageQueues = 12,
+    Nice = 13,
+    RealTimePriority = 14,
+    RealTimeTime = 15,
+}
+
+/// One mount inside the container. The target is resolved inside the root file system; missing components are created in
+/// the upper directory and taken out again after the step, if the step left them as they were.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    /// Absolute path in the container.
+    pub target: Vec<u8>,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Makes the mount read-only.
+    pub read_only: bool,
+    /// Forbids executing programs from it.
+    pub no_exec: bool,
+}
+
+/// What a [`Mount`] shows.
+#[derive(Debug, Clone)]
+pub enum MountSource {
+    /// A detached mount, see [`MountSource::detach`]. It can be used for one launch only.
+    Detached {
+        /// The mount.
+        mount: Arc<OwnedFd>,
+        /// Whether its root is a directory.
+        directory: bool,
+    },
+    /// A file or directory below the store's root. Nothing but the store's owner may be able to change that path.
+    Store(PathBuf),
+    /// A new tmpfs.
+    Tmpfs {
+        /// Largest size in bytes, if limited.
+        size: Option<u64>,
+        /// Mode of its root directory.
+        mode: u32,
+    },
+    /// A read-only private file with this content.
+    Content(Vec<u8>),
+}
+
+/// The network of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The host's, with abstract sockets and signals out of reach where the kernel has Landlock scopes.
+    Host,
+    /// An own network namespace with nothing but loopback.
+    None,
+}
+
+/// How much a process is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// As Docker does by default.
+    Sandbox,
+    /// No seccomp filter, no masked or read-only paths, all capabilities that we hold.
+    Insecure,
+}
+
+/// The system call filter of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seccomp {
+    /// Docker's default profile.
+    Default,
+    /// No filter.
+    Unconfined,
+}
+
+/// Where the process's standard streams go.
+#[derive(Debug)]
+pub enum Stdio {
+    /// Three open files.
+    Files {
+        /// Standard input.
+        stdin: OwnedFd,
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+    },
+    /// A new pseudo terminal of the container's own devpts. Its master end arrives on this socket as one `SCM_RIGHTS`
+    /// descriptor with one byte.
+    Terminal {
+        /// A connected Unix socket.
+        socket: OwnedFd,
+        /// Size set before the program starts.
+        size: WindowSize,
+    },
+}
+
+/// Rows and columns of a terminal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Rows.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+}
+
+/// A further process in a running container (`exec`).
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// The process itself.
+    pub process: Process,
+    /// How much it is confined: as the container is.
+    pub security: Security,
+    /// The system call filter.
+    pub seccomp: Seccomp,
+    /// The network that the container was started with.
+    pub network: Network,
+    /// The container's cgroup v2 directory.
+    pub cgroup: Option<Arc<OwnedFd>>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited with this code.
+    Code(i32),
+    /// It was killed by this signal.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The exit code that a shell would show: 128 + n for signal n.
+    #[must_use]
+    pub fn shell_code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+
+    /// Whether the process ended with code 0.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
