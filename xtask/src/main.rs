@@ -1,1 +1,37 @@
-fn main() {}
+//! `cargo xtask`: the tasks of development that are more than one command.
+
+mod commands;
+mod needs;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::{Task, demo, dist, test};
+use xtask::interrupt;
+
+/// Tasks of development.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    interrupt::install();
+    let done = match arguments.task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Dist => dist::run().map(|_| ()),
+        Task::Test(options) => test::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Debian packages.
+
+use xtask::program;
+
+use super::{For, Missing};
+
+/// One package and how to see that what it brings is there.
+struct Package {
+    name: &'static str,
+    present: fn() -> bool,
+    why: &'static str,
+    tasks: &'static [For],
+}
+
+const ALL: &[For] = &[For::Demo, For::Test, For::Bench];
+const TESTS: &[For] = &[For::Test];
+
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "build-essential",
+        present: || has("cc"),
+        why: "compiles the bundled C libraries",
+        tasks: ALL,
+    },
+    Package {
+        name: "uidmap",
+        present: || has("newuidmap"),
+        why: "runs kiln as an ordinary user",
+        tasks: ALL,
+    },
+    Package {
+        name: "docker-registry",
+        present: || has("docker-registry"),
+        why: "the registry on loopback",
+        tasks: ALL,
+    },
+    Package {
+        name: "mmdebstrap",
+        present: || has("mmdebstrap"),
+        why: "makes the Debian base image",
+        tasks: &[For::Demo],
+    },
+    Package {
+        name: "apache2-utils",
+        present: || has("htpasswd"),
+        why: "a registry with passwords",
+        tasks: TESTS,
+    },
+    Package {
+        name: "skopeo",
+        present: || has("skopeo"),
+        why: "reads kiln's images back",
+        tasks: TESTS,
+    },
+    Package {
+        name: "umoci",
+        present: || has("umoci"),
+        why: "unpacks kiln's images",
+        tasks: TESTS,
+    },
+    Package {
+        name: "busybox-static",
+        present: || program::is_static("busybox"),
+        why: "the small base image",
+        tasks: &[For::Test, For::Bench],
+    },
+    Package {
+        name: "strace",
+        present: || has("strace"),
+        why: "tests that watch system calls",
+        tasks: TESTS,
+    },
+    Package {
+        name: "pigz",
+        present: || has("pigz"),
+        why: "reads compressed layers back",
+        tasks: TESTS,
+    },
+    Package {
+        name: "time",
+        present: || has("time"),
+        why: "measures peak memory",
+        tasks: &[For::Bench],
+    },
+];
+
+/// The packages that `task` lacks, as one thing to mend.
+pub fn missing(task: For) -> Option<Missing> {
+    let lacking: Vec<_> = PACKAGES
+        .iter()
+        .filter(|package| package.tasks.contains(&task) && !(package.present)())
+        .collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let reasons: Vec<_> = lacking
+        .iter()
+        .map(|package| format!("{} ({})", package.name, package.why))
+        .collect();
+    let mut install = vec!["apt-get", "install", "-y", "--no-install-recommends"];
+    install.extend(lacking.iter().map(|package| package.name));
+    Some(Missing::mended_by(
+        format!("packages: {}", reasons.join(", ")),
+        &[&["apt-get", "update"], &install],
+    ))
+}
+
+fn has(name: &str) -> bool {
+    program::find(name).is_some()
+}

@@ -1,0 +1,291 @@
+//! Running commands to their end, with a time limit, and in the background.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::interrupt;
+
+/// How long a command may hold its output open after its end. A process it left behind that
+/// still has it is a fault.
+const OUTPUT_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a process in the background gets between being asked to end and being killed.
+const END_GRACE: Duration = Duration::from_secs(5);
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to its output.
+    pub stdout: String,
+    /// What it wrote to its error output.
+    pub stderr: String,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Finished {
+    /// The exit code, or 128 and the signal's number, as shells have it.
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+}
+
+/// The program and arguments of a command, for messages.
+pub fn describe(command: &Command) -> String {
+    let mut text = command.get_program().to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        text.push(' ');
+        text.push_str(&argument.to_string_lossy());
+    }
+    text
+}
+
+/// Runs a command that may fail and returns its whole output. It is killed after `limit`.
+pub fn capture(command: &mut Command, limit: Duration) -> Result<Finished> {
+    capture_with_input(command, b"", limit)
+}
+
+/// As [`capture`], with `input` as the command's standard input.
+pub fn capture_with_input(
+    command: &mut Command,
+    input: &[u8],
+    limit: Duration,
+) -> Result<Finished> {
+    interrupt::check()?;
+    finish(command, input, limit)
+}
+
+/// As [`capture`], also when this process was interrupted: for cleaning up.
+pub fn capture_always(command: &mut Command, limit: Duration) -> Result<Finished> {
+    finish(command, b"", limit)
+}
+
+/// Runs a command that has to succeed; the error holds all it said.
+pub fn run(command: &mut Command, limit: Duration) -> Result<Finished> {
+    let finished = capture(command, limit)?;
+    if !finished.status.success() {
+        bail!(
+            "`{}` failed ({})\n{}{}",
+            describe(command),
+            finished.status,
+            finished.stdout,
+            finished.stderr
+        );
+    }
+    Ok(finished)
+}
+
+/// Runs a command that has to succeed and whose output people want to see as it comes.
+pub fn stream(command: &mut Command, limit: Duration) -> Result<()> {
+    interrupt::check()?;
+    let what = describe(command);
+    let mut process = Background::start(command.stdin(Stdio::null()))?;
+    match process.wait(limit)? {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => {
+            interrupt::check()?;
+            bail!("`{what}` failed ({status})")
+        }
+        None => bail!("`{what}` did not end within {} s", limit.as_secs()),
+    }
+}
+
+fn finish(command: &mut Command, input: &[u8], limit: Duration) -> Result<Finished> {
+    let what = describe(command);
+    let started = Instant::now();
+    // A group of its own lets the time limit reach what the command itself has started.
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = command.spawn().with_context(|| format!("start `{what}`"))?;
+    let handle = interrupt::watch(child.id())?;
+    feed(&mut child, input);
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let in_time = wait_for(&handle, limit)?;
+    if !in_time {
+        signal_group(&child, Signal::KILL);
+    }
+    let status = child.wait().with_context(|| format!("wait for `{what}`"))?;
+    let elapsed = started.elapsed();
+    drop(handle);
+    let output = stdout
+        .recv_timeout(OUTPUT_GRACE)
+        .ok()
+        .zip(stderr.recv_timeout(OUTPUT_GRACE).ok());
+    let Some((stdout, stderr)) = output else {
+        signal_group(&child, Signal::KILL);
+        bail!("`{what}` has ended ({status}) but something it started still holds its output open");
+    };
+    if !in_time {
+        bail!(
+            "`{what}` did not end within {} s\n{stdout}{stderr}",
+            limit.as_secs()
+        );
+    }
+    Ok(Finished {
+        status,
+        stdout,
+        stderr,
+        elapsed,
+    })
+}
+
+fn feed(child: &mut Child, input: &[u8]) {
+    let (stdin, input) = (child.stdin.take(), input.to_vec());
+    std::thread::spawn(move || {
+        // A command that doesn't read its input is no fault of ours.
+        stdin.map(|mut stdin| stdin.write_all(&input))
+    });
+}
+
+fn collect(source: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut source) = source {
+            // What arrived before an error is still worth showing.
+            let _ = source.read_to_end(&mut bytes);
+        }
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
+}
+
+/// Waits for a process to end; false when the time is up.
+fn wait_for(handle: &OwnedFd, limit: Duration) -> Result<bool> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))?;
+        match poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&left)) {
+            Ok(count) => return Ok(count > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("poll a process"),
+        }
+    }
+}
+
+/// Signals a child, which leads a group of its own, and what it started.
+fn signal_group(child: &Child, signal: Signal) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // The group is gone when all of it has ended.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// A process that runs beside this one until the value is dropped.
+#[derive(Debug)]
+pub struct Background {
+    child: Child,
+    handle: Arc<OwnedFd>,
+}
+
+impl Background {
+    /// Starts `command` in a process group of its own.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        interrupt::check()?;
+        let what = describe(command);
+        command.process_group(0);
+        let child = command.spawn().with_context(|| format!("start `{what}`"))?;
+        let handle = interrupt::watch(child.id())?;
+        Ok(Self { child, handle })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        self.child
+            .try_wait()
+            .context("wait for a process in the background")
+    }
+
+    /// Waits for its end; none when it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        if wait_for(&self.handle, limit)? {
+            self.try_wait()
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Kills the process itself, and nothing else, at once.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        self.child
+            .kill()
+            .context("kill a process in the background")?;
+        self.child
+            .wait()
+            .context("wait for a process in the background")
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        signal_group(&self.child, Signal::TERM);
+        if !matches!(wait_for(&self.handle, END_GRACE), Ok(true)) {
+            signal_group(&self.child, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn captures_both_outputs_and_the_code() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read word; echo \"$word\"; echo err >&2; exit 3"]);
+        let finished = capture_with_input(&mut command, b"hello\n", LIMIT).unwrap();
+        let got = (
+            finished.code(),
+            finished.stdout.as_str(),
+            finished.stderr.as_str(),
+        );
+        assert_eq!(got, (3, "hello\n", "err\n"));
+    }
+
+    #[test]
+    fn ends_a_command_that_takes_too_long_with_all_it_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo begun; sleep 600 & sleep 600"]);
+        let error = capture(&mut command, Duration::from_millis(200)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`sh -c echo begun; sleep 600 & sleep 600` did not end within 0 s\nbegun\n"
+        );
+    }
+
+    #[test]
+    fn a_background_process_ends_with_its_value() {
+        let process = Background::start(Command::new("sleep").arg("600")).unwrap();
+        let entry = format!("/proc/{}", process.id());
+        assert!(std::path::Path::new(&entry).exists());
+        drop(process);
+        assert!(!std::path::Path::new(&entry).exists());
+    }
+}
