@@ -1,0 +1,293 @@
+//! Images: a manifest, its configuration, and the mark that says they were built or pulled here.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::MANIFEST_LIMIT;
+use crate::store::boot::Stamp;
+use crate::store::lease::Held;
+use crate::store::tag::now;
+use crate::{
+    Descriptor, Digest, Error, ImageConfig, ImageId, Index, Manifest, ManifestKind, Platform,
+    Reference, Result, Store, media_type,
+};
+
+/// One image of one platform.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The digest of the manifest.
+    pub manifest_digest: Digest,
+    /// The manifest as received.
+    pub manifest_bytes: Vec<u8>,
+    /// The manifest, read.
+    pub manifest: Manifest,
+    /// The digest of the configuration: the image's identity on every machine.
+    pub id: ImageId,
+    /// The configuration as received.
+    pub config_bytes: Vec<u8>,
+    /// The configuration, read.
+    pub config: ImageConfig,
+}
+
+/// What the list of images shows without reading them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredImage {
+    /// The digest of the manifest or index.
+    pub digest: Digest,
+    /// When it came here, seconds since 1970.
+    pub created: u64,
+    /// Its names; none for a dangling image.
+    pub tags: Vec<Reference>,
+}
+
+/// The file that marks an image.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ImageFile {
+    pub(crate) digest: Digest,
+    pub(crate) created: u64,
+    #[serde(flatten)]
+    pub(crate) stamp: Stamp,
+}
+
+/// What content with a manifest's digest turned out to be.
+#[derive(Debug, Clone)]
+pub(crate) enum Document {
+    Manifest(Box<Manifest>),
+    Index(Box<Index>),
+}
+
+impl Store {
+    /// Reads an image; of an index, the one for this machine.
+    pub fn image(&self, digest: &Digest) -> Result<Image> {
+        self.image_for(digest, &Platform::host())
+    }
+
+    /// Reads an image; of an index, the one for this platform. The image and its layers are held until the store is closed.
+    pub fn image_for(&self, digest: &Digest, platform: &Platform) -> Result<Image> {
+        let inside = self.enter()?;
+        let (bytes, document) = self.document(digest)?;
+        let (manifest_digest, manifest_bytes, manifest) = match document {
+            Document::Manifest(manifest) => (*digest, bytes, *manifest),
+            Document::Index(index) => self.choose(digest, &index, platform)?,
+        };
+        let image = self.complete(manifest_digest, manifest_bytes, manifest)?;
+        let layers = image
+            .config
+            .diff_ids()
+            .iter()
+            .map(|layer| Held::Layer(*layer));
+        let blobs = image
+            .manifest
+            .layers
+            .iter()
+            .map(|layer| Held::Blob(layer.digest));
+        let things: Vec<Held> = layers.chain(blobs).collect();
+        self.hold(&inside, &things)?;
+        Ok(image)
+    }
+
+    /// Composes and stores an image from a configuration and its layers, lowest first.
+    pub fn put_image(
+        &self,
+        config: &ImageConfig,
+        layers: &[Descriptor],
+        kind: ManifestKind,
+    ) -> Result<Image> {
+        let config_bytes = config.to_bytes()?;
+        let config_digest = self.put_blob(&config_bytes)?;
+        let descriptor = Descriptor::new(kind.config(), config_digest, config_bytes.len() as u64);
+        let manifest = Manifest::new(kind, descriptor, layers.to_vec());
+        let manifest_bytes = manifest.to_bytes()?;
+        let manifest_digest = self.put_blob(&manifest_bytes)?;
+        self.add_image(&manifest_digest)?;
+        Ok(Image {
+            manifest_digest,
+            manifest_bytes,
+            manifest,
+            id: ImageId(config_digest),
+            config_bytes,
+            config: config.clone(),
+        })
+    }
+
+    /// Marks a manifest or index in the store as an image, so that it stays without a name.
+    pub fn add_image(&self, digest: &Digest) -> Result<()> {
+        let path = self.image_path(digest);
+        let inside = self.enter()?;
+        self.hold(&inside, &[Held::Blob(*digest)])?;
+        if self.blob_size(digest)?.is_none() {
+            return Err(Error::BlobNotFound { digest: *digest });
+        }
+        if self.read_json::<ImageFile>(&path)?.is_none() {
+            let file = ImageFile {
+                digest: *digest,
+                created: now(),
+                stamp: self.stamp(),
+            };
+            self.write_json("the mark of an image", &path, &file)?;
+        }
+        drop(inside);
+        Ok(())
+    }
+
+    /// All images, newest first.
+    pub fn images(&self) -> Result<Vec<StoredImage>> {
+        let directory = self.root().join("refs/images");
+        let tags = self.tags()?;
+        let mut images = Vec::new();
+        for entry in fs::read_dir(&directory).map_err(Error::io("list", &directory))? {
+            let path = entry.map_err(Error::io("list", &directory))?.path();
+            let Some(file) = self.read_json::<ImageFile>(&path)? else {
+                continue;
+            };
+            let names = tags.iter().filter(|(_, digest)| *digest == file.digest);
+            images.push(StoredImage {
+                digest: file.digest,
+                created: file.created,
+                tags: names.map(|(name, _)| name.clone()).collect(),
+            });
+        }
+        images.sort_by(|a, b| (b.created, a.digest).cmp(&(a.created, b.digest)));
+        Ok(images)
+    }
+
+    /// Reads a manifest or an index and tells which it is.
+    pub(crate) fn document(&self, digest: &Digest) -> Result<(Vec<u8>, Document)> {
+        let bytes = self.read_blob(digest, MANIFEST_LIMIT)?;
+        let document = parse_document(digest, &bytes)?;
+        Ok((bytes, document))
+    }
+
+    /// The image of an index that fits best.
+    fn choose(
+        &self,
+        digest: &Digest,
+        index: &Index,
+        wanted: &Platform,
+    ) -> Result<(Digest, Vec<u8>, Manifest)> {
+        let offered: Vec<(&Descriptor, Platform)> = images_of(index).collect();
+        let platforms: Vec<Platform> = offered
+            .iter()
+            .map(|(_, platform)| platform.clone())
+            .collect();
+        let Some(position) = wanted.best_match(&platforms) else {
+            return Err(Error::NoPlatform {
+                digest: *digest,
+                wanted: wanted.to_string(),
+                available: list(&platforms),
+            });
+        };
+        let chosen = offered[position].0.digest;
+        if self.blob_size(&chosen)?.is_none() {
+            return Err(Error::PlatformNotStored {
+                digest: *digest,
+                wanted: wanted.to_string(),
+            });
+        }
+        match self.document(&chosen)? {
+            (bytes, Document::Manifest(manifest)) => Ok((chosen, bytes, *manifest)),
+            (_, Document::Index(_)) => Err(Error::Document {
+                what: "image index",
+                digest: *digest,
+                reason: format!("{chosen} in it is another index"),
+            }),
+        }
+    }
+
+    fn complete(
+        &self,
+        manifest_digest: Digest,
+        manifest_bytes: Vec<u8>,
+        manifest: Manifest,
+    ) -> Result<Image> {
+        let digest = manifest.config.digest;
+        let fail = |reason: String| Error::Document {
+            what: "image configuration",
+            digest,
+            reason,
+        };
+        if !media_type::is_image_config(&manifest.config.media_type) {
+            return Err(fail(format!(
+                "{} is no image that can run",
+                manifest.config.media_type
+            )));
+        }
+        let config_bytes = self.read_blob(&digest, MANIFEST_LIMIT)?;
+        let config: ImageConfig =
+            serde_json::from_slice(&config_bytes).map_err(|error| fail(error.to_string()))?;
+        if config.diff_ids().len() != manifest.layers.len() {
+            let reason = format!(
+                "it names {} layers, the manifest {}",
+                config.diff_ids().len(),
+                manifest.layers.len()
+            );
+            return Err(fail(reason));
+        }
+        Ok(Image {
+            manifest_digest,
+            manifest_bytes,
+            manifest,
+            id: ImageId(digest),
+            config_bytes,
+            config,
+        })
+    }
+}
+
+/// The images of an index with their platforms, attestations left out. One image without a platform counts as this machine's.
+fn images_of(index: &Index) -> impl Iterator<Item = (&Descriptor, Platform)> {
+    let alone = index.manifests.len() == 1;
+    index
+        .manifests
+        .iter()
+        .filter_map(move |descriptor| match &descriptor.platform {
+            Some(platform) if platform.is_unknown() => None,
+            Some(platform) => Some((descriptor, platform.clone().normalized())),
+            None => alone.then(|| (descriptor, Platform::host())),
+        })
+}
+
+/// Names for a message.
+fn list(platforms: &[Platform]) -> String {
+    if platforms.is_empty() {
+        return "no image at all".to_owned();
+    }
+    let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+/// Reads bytes as a manifest or an index: by media type, or by shape when none is written.
+fn parse_document(digest: &Digest, bytes: &[u8]) -> Result<Document> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shape {
+        media_type: Option<String>,
+        manifests: Option<serde::de::IgnoredAny>,
+        config: Option<serde::de::IgnoredAny>,
+    }
+    let fail = |reason: String| Error::Document {
+        what: "manifest",
+        digest: *digest,
+        reason,
+    };
+    let parse = |error: serde_json::Error| fail(error.to_string());
+    let shape: Shape = serde_json::from_slice(bytes).map_err(parse)?;
+    if shape.config.is_some() && shape.manifests.is_some() {
+        return Err(fail("it is both an image and an index".to_owned()));
+    }
+    match shape.media_type.as_deref() {
+        Some(name) if media_type::is_schema1(name) => Err(fail(
+            "it has Docker's old schema 1: push the image again with a current tool".to_owned(),
+        )),
+        Some(name) if media_type::is_index(name) => Ok(Document::Index(
+            serde_json::from_slice(bytes).map_err(parse)?,
+        )),
+        None | Some("") if shape.manifests.is_some() => Ok(Document::Index(
+            serde_json::from_slice(bytes).map_err(parse)?,
+        )),
+        _ => Ok(Document::Manifest(
+            serde_json::from_slice(bytes).map_err(parse)?,
+        )),
+    }
+}

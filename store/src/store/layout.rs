@@ -1,0 +1,159 @@
+//! Names of the files of a store, its format version, and how it is first made.
+
+use std::fs::{self, DirBuilder};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use crate::{Algorithm, ChainId, DiffId, Digest, Error, Reference, Result, Store};
+
+/// The version of the layout that this program reads and writes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// Readable names of tags end here; longer ones (255 is the kernel's limit) are hashed.
+const MAX_TAG_NAME: usize = 200;
+
+const DIRECTORIES: &[&str] = &[
+    "blobs",
+    "blobs/sha256",
+    "layers",
+    "chains",
+    "refs",
+    "refs/tags",
+    "refs/images",
+    "refs/pins",
+    "records",
+    "partial",
+    "locks",
+    "tmp",
+];
+
+/// Checks the format of the store, or makes a new one in an absent or empty directory.
+pub(crate) fn prepare(root: &Path) -> Result<()> {
+    let path = root.join("format");
+    match fs::read_to_string(&path) {
+        Ok(text) => check_format(root, &text),
+        Err(error) if error.kind() == ErrorKind::NotFound => create(root),
+        Err(error) => Err(Error::io("read", &path)(error)),
+    }
+}
+
+fn check_format(root: &Path, text: &str) -> Result<()> {
+    if text.trim().parse() == Ok(FORMAT) {
+        return Ok(());
+    }
+    Err(Error::Format {
+        root: root.to_owned(),
+        found: text.trim().to_owned(),
+        supported: FORMAT,
+    })
+}
+
+/// Makes the directories first and the version last, so that a store with a version is whole. Several processes may do this
+/// at once.
+fn create(root: &Path) -> Result<()> {
+    match fs::read_dir(root) {
+        Ok(entries) => {
+            for entry in entries {
+                let entry = entry.map_err(Error::io("list", root))?;
+                let ours = |name: &str| entry.file_name().to_str() == Some(name);
+                let known = DIRECTORIES.iter().any(|name| ours(name))
+                    || ours("format")
+                    || ours("lost+found");
+                if !known
+                    && !entry
+                        .file_name()
+                        .as_encoded_bytes()
+                        .starts_with(b".format-")
+                {
+                    return Err(Error::NotAStore {
+                        root: root.to_owned(),
+                    });
+                }
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => make_directory(root, true)?,
+        Err(error) => return Err(Error::io("list", root)(error)),
+    }
+    for name in DIRECTORIES {
+        make_directory(&root.join(name), false)?;
+    }
+    let making = root.join(format!(".format-{}", std::process::id()));
+    let path = root.join("format");
+    let mut file = fs::File::create(&making).map_err(Error::io("create", &making))?;
+    writeln!(file, "{FORMAT}").map_err(Error::io("write", &making))?;
+    match fs::rename(&making, &path) {
+        Err(_) if path.exists() => Ok(()),
+        done => done.map_err(Error::io("create", &path)),
+    }
+}
+
+/// Layers hold set-user-id programs and other people's data: only the owner may enter the store.
+fn make_directory(path: &Path, recursive: bool) -> Result<()> {
+    match DirBuilder::new()
+        .mode(0o700)
+        .recursive(recursive)
+        .create(path)
+    {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        done => done.map_err(Error::io("create", path)),
+    }
+}
+
+/// `<hex>` for SHA-256, `<algorithm>-<hex>` otherwise.
+fn digest_name(digest: &Digest) -> String {
+    match digest.algorithm() {
+        Algorithm::Sha256 => digest.hex(),
+        other => format!("{}-{}", other.name(), digest.hex()),
+    }
+}
+
+/// The digest that [`digest_name`] wrote.
+pub(crate) fn parse_digest_name(name: &str) -> Option<Digest> {
+    match name.split_once('-') {
+        Some(_) => name.replacen('-', ":", 1).parse().ok(),
+        None => format!("sha256:{name}").parse().ok(),
+    }
+}
+
+/// The file name of a tag: the normalised reference, readable as long as it fits. A reference has no plus sign.
+fn tag_name(reference: &Reference) -> String {
+    let name = reference.to_string().replace('/', "+");
+    if name.len() <= MAX_TAG_NAME {
+        return name;
+    }
+    format!("long-{}", blake3::hash(name.as_bytes()).to_hex())
+}
+
+/// Makes one directory below an existing one, unless it is there.
+pub(crate) fn ensure_directory(path: &Path) -> Result<()> {
+    make_directory(path, false)
+}
+
+impl Store {
+    /// Where content is or would be.
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        let mut path = self.root().join("blobs");
+        path.push(digest.algorithm().name());
+        path.push(digest.hex());
+        path
+    }
+
+    /// Where a layer is or would be.
+    pub(crate) fn layer_path(&self, layer: &DiffId) -> PathBuf {
+        self.root().join("layers").join(digest_name(layer.digest()))
+    }
+
+    /// Where the fix-ups of a stack are or would be.
+    pub(crate) fn chain_path(&self, chain: &ChainId) -> PathBuf {
+        self.root().join("chains").join(digest_name(chain.digest()))
+    }
+
+    pub(crate) fn tag_path(&self, reference: &Reference) -> PathBuf {
+        self.root().join("refs/tags").join(tag_name(reference))
+    }
+
+    pub(crate) fn image_path(&self, digest: &Digest) -> PathBuf {
+        self.root().join("refs/images").join(digest_name(digest))
+    }
+}
