@@ -1,0 +1,58 @@
+//! What a build needs of the machine, handed in by the caller.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kiln_runtime::Launcher;
+use kiln_store::{Image, Platform, Reference, Store};
+
+use crate::cancel::Cancel;
+use crate::event::Sink;
+use crate::request::PullPolicy;
+
+/// Starts the launcher of `RUN` steps, or returns the one that runs already. Called when the first step runs.
+pub type LauncherProvider = Arc<dyn Fn() -> Result<Launcher, String> + Send + Sync>;
+
+/// The machine's side of a build.
+#[derive(Clone)]
+pub struct Host {
+    /// Where layers, images and records live.
+    pub store: Store,
+    /// How a launcher comes to be; a build with nothing to run never asks.
+    pub launcher: LauncherProvider,
+    /// Where base images come from.
+    pub images: Arc<dyn Images>,
+    /// Ends the build when it is raised.
+    pub cancel: Cancel,
+    /// The directory that whole logs of steps are written to.
+    pub logs: Option<PathBuf>,
+    /// The resolver configuration that steps see, normally the machine's own.
+    pub resolv_conf: Vec<u8>,
+    /// Proxy variables of the machine (`http_proxy=...`), handed to steps and kept out of keys and images.
+    pub proxies: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Host").field("store", &self.store.root()).field("logs", &self.logs).finish_non_exhaustive()
+    }
+}
+
+/// Finds images and makes all of their layers present in the store.
+pub trait Images: Send + Sync {
+    /// Returns the image of that name for that platform, with its layers in the store.
+    fn image(&self, reference: &Reference, platform: &Platform, pull: PullPolicy, events: &dyn Sink) -> Result<Image, ImageError>;
+}
+
+/// Why an image could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// Nobody has it: the name may be meant for something else.
+    #[error("{0}")]
+    NotFound(String),
+    /// The registry or the store failed.
+    #[error("{0}")]
+    Failed(String),
+}
