@@ -68,6 +68,8 @@ pub(crate) struct RunOp {
     pub(crate) script: Option<InlineFile>,
     /// The names that are added to `/etc/hosts`.
     pub(crate) extra_hosts: Vec<String>,
+    /// The platform that it runs on.
+    pub(crate) platform: String,
 }
 
 /// One `RUN --mount`.
