@@ -53,12 +53,18 @@ impl Cancel {
             state.next += 1;
             if !state.raised {
                 state.stops.insert(id, Box::new(stop));
-                return CancelGuard { cancel: self.clone(), id };
+                return CancelGuard {
+                    cancel: self.clone(),
+                    id,
+                };
             }
             id
         };
         stop();
-        CancelGuard { cancel: self.clone(), id }
+        CancelGuard {
+            cancel: self.clone(),
+            id,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -68,7 +74,10 @@ impl Cancel {
 
 impl fmt::Debug for Cancel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Cancel").field("raised", &self.is_cancelled()).finish()
+        formatter
+            .debug_struct("Cancel")
+            .field("raised", &self.is_cancelled())
+            .finish()
     }
 }
 

@@ -46,7 +46,10 @@ pub struct StepFailure {
 impl BuildError {
     /// Tells what was being done when the machine failed.
     pub(crate) fn host(context: impl Into<String>, error: impl std::fmt::Display) -> Self {
-        Self::Host { context: context.into(), message: error.to_string() }
+        Self::Host {
+            context: context.into(),
+            message: error.to_string(),
+        }
     }
 }
 

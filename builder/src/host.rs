@@ -35,14 +35,24 @@ pub struct Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Host").field("store", &self.store.root()).field("logs", &self.logs).finish_non_exhaustive()
+        formatter
+            .debug_struct("Host")
+            .field("store", &self.store.root())
+            .field("logs", &self.logs)
+            .finish_non_exhaustive()
     }
 }
 
 /// Finds images and makes all of their layers present in the store.
 pub trait Images: Send + Sync {
     /// Returns the image of that name for that platform, with its layers in the store.
-    fn image(&self, reference: &Reference, platform: &Platform, pull: PullPolicy, events: &dyn Sink) -> Result<Image, ImageError>;
+    fn image(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        pull: PullPolicy,
+        events: &dyn Sink,
+    ) -> Result<Image, ImageError>;
 }
 
 /// Why an image could not be had.

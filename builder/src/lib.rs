@@ -1,1 +1,32 @@
-//! Dockerfile AST to graph to steps to image.
+//! Builds images: the tree of a Dockerfile becomes a graph, the graph's steps are looked up or run, the result is an image.
+//!
+//! ```text
+//! BuildRequest --grammar--> tree --lower--> Graph --cache--> which steps are known --schedule--> steps --export--> Image
+//! ```
+//!
+//! [`build()`] is the way in. What it needs of the machine comes in a [`Host`]; what happens goes to a [`Sink`].
+//! Nothing here prints, reads the environment or looks for files by itself.
+
+#![allow(dead_code, unused_imports)]
+
+mod build;
+mod built;
+mod cache;
+mod cancel;
+mod context;
+mod copy;
+mod error;
+mod event;
+mod graph;
+mod host;
+mod lower;
+mod request;
+mod schedule;
+
+pub use build::build;
+pub use built::{Built, Outcome, StepReport};
+pub use cancel::{Cancel, CancelGuard};
+pub use error::{BuildError, StepFailure};
+pub use event::{Event, Sink, StepNumber};
+pub use host::{Host, ImageError, Images, LauncherProvider};
+pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};

@@ -37,6 +37,12 @@ pub(crate) struct Identity {
     pub(crate) ctime: i64,
 }
 
+impl Identity {
+    fn place(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+}
+
 /// The digest of a file's content.
 pub(crate) type ContentHash = [u8; 32];
 
@@ -59,14 +65,25 @@ impl ContextIndex {
     pub(crate) fn open(store_root: &Path, directory: &Path) -> Self {
         let name = blake3::hash(directory.as_os_str().as_encoded_bytes()).to_hex();
         let path = store_root.join("context-index").join(name.as_str());
-        let known = fs::read(&path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        Self { path, known, seen: Mutex::default() }
+        let known = fs::read(&path)
+            .ok()
+            .and_then(|bytes| decode(&bytes))
+            .unwrap_or_default();
+        Self {
+            path,
+            known,
+            seen: Mutex::default(),
+        }
     }
 
     /// Returns the content of a file of this identity, if it is known.
     pub(crate) fn lookup(&self, identity: &Identity) -> Option<ContentHash> {
         let found = self.known.get(identity).copied()?;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).entries.push((*identity, found));
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entries
+            .push((*identity, found));
         Some(found)
     }
 
@@ -86,13 +103,25 @@ impl ContextIndex {
             return Ok(());
         }
         let mut all = self.known.clone();
-        let current: HashMap<(u64, u64), Identity> =
-            seen.entries.iter().map(|(identity, _)| ((identity.device, identity.inode), *identity)).collect();
-        all.retain(|identity, _| current.get(&(identity.device, identity.inode)).is_none_or(|new| new == identity));
+        // The last entry of an inode is the present one.
+        let current: HashMap<(u64, u64), Identity> = seen
+            .entries
+            .iter()
+            .map(|(identity, _)| (identity.place(), *identity))
+            .collect();
         all.extend(seen.entries);
-        let Some(folder) = self.path.parent() else { return Ok(()) };
+        all.retain(|identity, _| {
+            current
+                .get(&identity.place())
+                .is_none_or(|now| now == identity)
+        });
+        let Some(folder) = self.path.parent() else {
+            return Ok(());
+        };
         fs::create_dir_all(folder)?;
-        let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
+        let temporary = self
+            .path
+            .with_extension(format!("{}.tmp", std::process::id()));
         let written = fs::File::create(&temporary)
             .and_then(|mut file| file.write_all(&encode(&all)))
             .and_then(|()| fs::rename(&temporary, &self.path));
@@ -109,7 +138,8 @@ fn is_settled(identity: &Identity, began: SystemTime) -> bool {
     let coarse = identity.mtime % 1_000_000_000 == 0 && identity.ctime % 1_000_000_000 == 0;
     let tick = if coarse { COARSE_TICK } else { TICK };
     let began = began.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i128::from(newest) + i128::try_from(tick.as_nanos()).unwrap_or(0) < i128::try_from(began.as_nanos()).unwrap_or(0)
+    i128::from(newest) + i128::try_from(tick.as_nanos()).unwrap_or(0)
+        < i128::try_from(began.as_nanos()).unwrap_or(0)
 }
 
 fn encode(entries: &HashMap<Identity, ContentHash>) -> Vec<u8> {
@@ -152,7 +182,13 @@ mod tests {
     use super::*;
 
     fn identity(inode: u64, mtime: i64) -> Identity {
-        Identity { device: 1, inode, size: 3, mtime, ctime: mtime + 1 }
+        Identity {
+            device: 1,
+            inode,
+            size: 3,
+            mtime,
+            ctime: mtime + 1,
+        }
     }
 
     #[test]
@@ -176,13 +212,26 @@ mod tests {
         index.save().expect("the index is written");
 
         let index = ContextIndex::open(root.path(), directory);
-        assert_eq!((index.known.len(), index.lookup(&changed)), (1, Some([3; 32])));
-        assert!(ContextIndex::open(root.path(), Path::new("/other")).known.is_empty());
+        assert_eq!(
+            (index.known.len(), index.lookup(&changed)),
+            (1, Some([3; 32]))
+        );
+        assert!(
+            ContextIndex::open(root.path(), Path::new("/other"))
+                .known
+                .is_empty()
+        );
     }
 
     #[test]
     fn whole_seconds_need_a_longer_rest() {
-        let whole = Identity { device: 1, inode: 1, size: 0, mtime: 99_000_000_000, ctime: 99_000_000_000 };
+        let whole = Identity {
+            device: 1,
+            inode: 1,
+            size: 0,
+            mtime: 99_000_000_000,
+            ctime: 99_000_000_000,
+        };
         assert!(!is_settled(&whole, UNIX_EPOCH + Duration::from_secs(100)));
         assert!(is_settled(&whole, UNIX_EPOCH + Duration::from_secs(102)));
     }

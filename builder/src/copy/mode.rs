@@ -53,9 +53,9 @@ impl Chmod {
     pub(crate) fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         match self {
             Self::Octal(fixed) => *fixed,
-            Self::Symbolic(clauses) => {
-                clauses.iter().fold(mode & ALL, |mode, clause| clause.apply(mode, is_directory))
-            }
+            Self::Symbolic(clauses) => clauses
+                .iter()
+                .fold(mode & ALL, |mode, clause| clause.apply(mode, is_directory)),
         }
     }
 

@@ -10,7 +10,8 @@ pub(crate) struct BadPattern;
 
 /// Tells whether a path component needs matching instead of looking up.
 pub(crate) fn has_wildcard(text: &[u8]) -> bool {
-    text.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
+    text.iter()
+        .any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
 }
 
 /// Matches one component, without `/`, against a pattern.
@@ -25,7 +26,10 @@ enum Token {
     Any,
     One,
     Literal(u32),
-    Set { negated: bool, ranges: Vec<(u32, u32)> },
+    Set {
+        negated: bool,
+        ranges: Vec<(u32, u32)>,
+    },
 }
 
 /// Bytes that are not UTF-8 stand for themselves, above every Unicode character.
@@ -35,7 +39,12 @@ fn characters(bytes: &[u8]) -> Vec<u32> {
     let mut found = Vec::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         found.extend(chunk.valid().chars().map(u32::from));
-        found.extend(chunk.invalid().iter().map(|byte| RAW_BYTE + u32::from(*byte)));
+        found.extend(
+            chunk
+                .invalid()
+                .iter()
+                .map(|byte| RAW_BYTE + u32::from(*byte)),
+        );
     }
     found
 }
@@ -105,12 +114,16 @@ fn matches_tokens(pattern: &[Token], name: &[u32]) -> bool {
             }
             _ => {}
         }
-        let Some((star_at, star_from)) = star else { return false };
+        let Some((star_at, star_from)) = star else {
+            return false;
+        };
         star = Some((star_at, star_from + 1));
         at = star_at + 1;
         from = star_from + 1;
     }
-    pattern[at..].iter().all(|token| matches!(token, Token::Any))
+    pattern[at..]
+        .iter()
+        .all(|token| matches!(token, Token::Any))
 }
 
 impl Token {
@@ -120,7 +133,10 @@ impl Token {
             Self::One => character != u32::from('/'),
             Self::Literal(own) => *own == character,
             Self::Set { negated, ranges } => {
-                *negated != ranges.iter().any(|(low, high)| (*low..=*high).contains(&character))
+                *negated
+                    != ranges
+                        .iter()
+                        .any(|(low, high)| (*low..=*high).contains(&character))
             }
         }
     }
@@ -166,7 +182,11 @@ mod tests {
             ("", "", Ok(true)),
             ("", "x", Ok(false)),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} against {name}");
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} against {name}"
+            );
         }
     }
 

@@ -11,7 +11,8 @@ use kiln_store::{Descriptor, ImageConfig};
 use serde::Serialize;
 
 pub(crate) use op::{
-    BindSource, CacheSharing, CopyOp, CopySource, ImageOp, InlineFile, Mount, MountKind, Op, RunOp, SecretTarget, WorkdirOp,
+    BindSource, CacheSharing, CopyOp, CopySource, ImageOp, InlineFile, Mount, MountKind, Op, RunOp,
+    SecretTarget, WorkdirOp,
 };
 
 /// The number of a vertex in its graph.
@@ -62,7 +63,10 @@ pub(crate) struct Origin {
 impl Vertex {
     /// The vertices it depends on: root first.
     pub(crate) fn inputs(&self) -> Vec<VertexId> {
-        self.root.into_iter().chain(self.sources.iter().copied()).collect()
+        self.root
+            .into_iter()
+            .chain(self.sources.iter().copied())
+            .collect()
     }
 }
 

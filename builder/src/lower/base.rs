@@ -37,7 +37,11 @@ impl Lowering<'_> {
         self.stage(earlier)?;
         let Some(base) = &self.states[earlier] else {
             let span = self.plan.stage(index).instruction.span;
-            return Err(fault(code::STAGE, span, "the stage it begins with is not known"));
+            return Err(fault(
+                code::STAGE,
+                span,
+                "the stage it begins with is not known",
+            ));
         };
         let mut state = base.clone();
         state.index = index;
@@ -46,14 +50,27 @@ impl Lowering<'_> {
     }
 
     fn begin_on_scratch(&mut self, index: usize, platform: Platform) -> StageState {
-        let origin = Origin { name: "FROM scratch".to_owned(), ..Origin::default() };
-        let vertex = self.graph.add(Vertex { root: None, sources: Vec::new(), op: Op::Scratch, origin });
+        let origin = Origin {
+            name: "FROM scratch".to_owned(),
+            ..Origin::default()
+        };
+        let vertex = self.graph.add(Vertex {
+            root: None,
+            sources: Vec::new(),
+            op: Op::Scratch,
+            origin,
+        });
         let mut config = ImageConfig::new(&platform);
         config.config.working_dir = "/".to_owned();
         StageState::new(index, vertex, config, platform, self.escape)
     }
 
-    fn begin_on_image(&mut self, index: usize, name: &str, platform: &Platform) -> Result<StageState> {
+    fn begin_on_image(
+        &mut self,
+        index: usize,
+        name: &str,
+        platform: &Platform,
+    ) -> Result<StageState> {
         let span = self.plan.stage(index).from.image.span;
         let (vertex, base) = self.image(name, platform, span)?;
         let mut config = base.config.clone();
@@ -65,9 +82,18 @@ impl Lowering<'_> {
     }
 
     /// The vertex of an image.
-    pub(super) fn image(&mut self, name: &str, platform: &Platform, span: Span) -> Result<(VertexId, Arc<Base>)> {
+    pub(super) fn image(
+        &mut self,
+        name: &str,
+        platform: &Platform,
+        span: Span,
+    ) -> Result<(VertexId, Arc<Base>)> {
         let reference: Reference = name.parse().map_err(|error| {
-            fault(code::BASE, span, format!("failed to parse stage name \"{name}\": {error}"))
+            fault(
+                code::BASE,
+                span,
+                format!("failed to parse stage name \"{name}\": {error}"),
+            )
         })?;
         let full = reference.with_default_tag().to_string();
         let base = self.bases.base(name, platform).map_err(|reason| {
@@ -75,16 +101,36 @@ impl Lowering<'_> {
             self.suggest_stage(fault(code::BASE, span, message), name)
         })?;
         let layers = base.config.diff_ids().to_vec();
-        let op = Op::Image(ImageOp { reference: full.clone(), id: base.id, layers });
-        let origin = Origin { name: format!("FROM {full}"), span, ..Origin::default() };
-        let vertex = self.graph.add(Vertex { root: None, sources: Vec::new(), op, origin });
+        let op = Op::Image(ImageOp {
+            reference: full.clone(),
+            id: base.id,
+            layers,
+        });
+        let origin = Origin {
+            name: format!("FROM {full}"),
+            span,
+            ..Origin::default()
+        };
+        let vertex = self.graph.add(Vertex {
+            root: None,
+            sources: Vec::new(),
+            op,
+            origin,
+        });
         Ok((vertex, base))
     }
 
     fn suggest_stage(&self, failure: Box<Diagnostic>, name: &str) -> Box<Diagnostic> {
-        let names = self.plan.stages.stages.iter().filter_map(|stage| stage.name.as_deref());
+        let names = self
+            .plan
+            .stages
+            .stages
+            .iter()
+            .filter_map(|stage| stage.name.as_deref());
         match kiln_grammar::suggest::nearest(name, names) {
-            Some(stage) => Box::new(failure.help(format!("there is a stage called `{stage}`: did you mean that?"))),
+            Some(stage) => Box::new(failure.help(format!(
+                "there is a stage called `{stage}`: did you mean that?"
+            ))),
             None => failure,
         }
     }
@@ -103,7 +149,9 @@ impl Lowering<'_> {
     fn is_filtered(&self, index: usize) -> bool {
         let name = self.plan.stage(index).name.as_deref();
         let number = index.to_string();
-        let names = |filter: &String| name.is_some_and(|name| filter.eq_ignore_ascii_case(name)) || *filter == number;
+        let names = |filter: &String| {
+            name.is_some_and(|name| filter.eq_ignore_ascii_case(name)) || *filter == number
+        };
         self.request.no_cache_filter.iter().any(names)
     }
 
@@ -118,7 +166,11 @@ impl Lowering<'_> {
         let text = format!("FROM scratch\n{}\n", triggers.join("\n"));
         let file = kiln_grammar::parse(&text).into_result().map_err(|faults| {
             let reason = faults.first().map_or("", |first| first.message.as_str());
-            fault(code::TRIGGER, span, format!("failed to parse the base image's ONBUILD trigger: {reason}"))
+            fault(
+                code::TRIGGER,
+                span,
+                format!("failed to parse the base image's ONBUILD trigger: {reason}"),
+            )
         })?;
         Ok(file.instructions.into_iter().skip(1).collect())
     }
@@ -128,6 +180,9 @@ impl Lowering<'_> {
 fn makes_step(instruction: &Instruction) -> bool {
     matches!(
         instruction.kind,
-        InstructionKind::Run(_) | InstructionKind::Copy(_) | InstructionKind::Add(_) | InstructionKind::Workdir(_)
+        InstructionKind::Run(_)
+            | InstructionKind::Copy(_)
+            | InstructionKind::Add(_)
+            | InstructionKind::Workdir(_)
     )
 }

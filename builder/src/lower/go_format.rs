@@ -25,7 +25,10 @@ pub(crate) fn duration(duration: Duration) -> String {
             return whole.to_string();
         }
         let width = unit.ilog10() as usize;
-        format!("{whole}.{}", format!("{rest:0width$}").trim_end_matches('0'))
+        format!(
+            "{whole}.{}",
+            format!("{rest:0width$}").trim_end_matches('0')
+        )
     };
     match nanoseconds {
         0 => "0s".to_owned(),
@@ -50,7 +53,10 @@ mod tests {
 
     #[test]
     fn strings_are_quoted_as_go_does() {
-        assert_eq!(quote_list(&["/bin/sh".into(), "-c".into(), "a \"b\"".into()]), r#"["/bin/sh" "-c" "a \"b\""]"#);
+        assert_eq!(
+            quote_list(&["/bin/sh".into(), "-c".into(), "a \"b\"".into()]),
+            r#"["/bin/sh" "-c" "a \"b\""]"#
+        );
         assert_eq!(list(&["80/tcp".into(), "1/udp".into()]), "[80/tcp 1/udp]");
     }
 

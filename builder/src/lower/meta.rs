@@ -14,7 +14,10 @@ impl Lowering<'_> {
         let span = instruction.span;
         match &instruction.kind {
             InstructionKind::Env(pairs) => {
-                let pairs = state.scope.env(pairs).map_err(|error| expansion(span, &error))?;
+                let pairs = state
+                    .scope
+                    .env(pairs)
+                    .map_err(|error| expansion(span, &error))?;
                 state.note(format!("ENV{}", join_pairs(&pairs)));
             }
             InstructionKind::Label(pairs) => label(state, pairs, span)?,
@@ -65,7 +68,11 @@ impl Lowering<'_> {
             InstructionKind::Stopsignal(word) => {
                 let signal = expand(state, word)?;
                 if !values::is_signal(&signal) {
-                    return Err(fault(code::VALUE, word.span, format!("invalid signal: {signal}")));
+                    return Err(fault(
+                        code::VALUE,
+                        word.span,
+                        format!("invalid signal: {signal}"),
+                    ));
                 }
                 state.note(format!("STOPSIGNAL {signal}"));
                 state.config.config.stop_signal = Some(signal);
@@ -75,7 +82,11 @@ impl Lowering<'_> {
                 state.note(format!("HEALTHCHECK {}", show_healthcheck(&check)));
                 state.config.config.healthcheck = Some(check);
             }
-            InstructionKind::Onbuild(onbuild) => state.config.config.on_build.push(onbuild.expression.clone()),
+            InstructionKind::Onbuild(onbuild) => state
+                .config
+                .config
+                .on_build
+                .push(onbuild.expression.clone()),
             // Steps are lowered elsewhere, FROM begins the stage, and a file with invalid instructions is never lowered.
             _ => {}
         }
@@ -83,7 +94,10 @@ impl Lowering<'_> {
     }
 }
 
-fn expansion(span: Span, error: &kiln_grammar::expand::ExpandError) -> Box<kiln_grammar::Diagnostic> {
+fn expansion(
+    span: Span,
+    error: &kiln_grammar::expand::ExpandError,
+) -> Box<kiln_grammar::Diagnostic> {
     fault(code::EXPANSION, span, error.to_string())
 }
 
@@ -107,11 +121,17 @@ fn command(state: &StageState, form: &CommandForm) -> Vec<String> {
 }
 
 fn join_pairs(pairs: &[(String, String)]) -> String {
-    pairs.iter().map(|(key, value)| format!(" {key}={value}")).collect()
+    pairs
+        .iter()
+        .map(|(key, value)| format!(" {key}={value}"))
+        .collect()
 }
 
 fn label(state: &mut StageState, pairs: &[Pair], span: Span) -> Result<()> {
-    let pairs = state.scope.pairs(pairs).map_err(|error| expansion(span, &error))?;
+    let pairs = state
+        .scope
+        .pairs(pairs)
+        .map_err(|error| expansion(span, &error))?;
     state.note(format!("LABEL{}", join_pairs(&pairs)));
     state.config.config.labels.extend(pairs);
     Ok(())
@@ -120,17 +140,25 @@ fn label(state: &mut StageState, pairs: &[Pair], span: Span) -> Result<()> {
 fn expose(state: &mut StageState, words: &[Word], span: Span) -> Result<()> {
     let mut ports = Vec::new();
     for word in words {
-        let split = state.scope.expand_words(&word.text).map_err(|error| expansion(word.span, &error))?;
+        let split = state
+            .scope
+            .expand_words(&word.text)
+            .map_err(|error| expansion(word.span, &error))?;
         ports.extend(split.into_iter().map(|port| (port, word.span)));
     }
     ports.sort_by(|one, other| one.0.cmp(&other.0));
     let mut shown = Vec::new();
     for (port, at) in ports {
-        let parsed = kiln_grammar::ports::parse(&port).map_err(|error| fault(code::VALUE, at, error.to_string()))?;
+        let parsed = kiln_grammar::ports::parse(&port)
+            .map_err(|error| fault(code::VALUE, at, error.to_string()))?;
         shown.extend(parsed.iter().map(ToString::to_string));
     }
     if shown.is_empty() {
-        return Err(fault(code::VALUE, span, "EXPOSE requires at least one argument"));
+        return Err(fault(
+            code::VALUE,
+            span,
+            "EXPOSE requires at least one argument",
+        ));
     }
     state.note(format!("EXPOSE {}", go_format::list(&shown)));
     for port in shown {
@@ -144,7 +172,11 @@ fn volume(state: &mut StageState, words: &[Word]) -> Result<()> {
     for word in words {
         let volume = expand(state, word)?;
         if volume.is_empty() {
-            return Err(fault(code::VALUE, word.span, "VOLUME specified can not be an empty string"));
+            return Err(fault(
+                code::VALUE,
+                word.span,
+                "VOLUME specified can not be an empty string",
+            ));
         }
         volumes.push(volume);
     }
@@ -157,13 +189,27 @@ fn volume(state: &mut StageState, words: &[Word]) -> Result<()> {
 
 fn healthcheck(check: &Healthcheck) -> HealthcheckConfig {
     let nanoseconds = |duration: &Option<std::time::Duration>| {
-        duration.and_then(|duration| i64::try_from(duration.as_nanos()).ok()).filter(|nanoseconds| *nanoseconds != 0)
+        duration
+            .and_then(|duration| i64::try_from(duration.as_nanos()).ok())
+            .filter(|nanoseconds| *nanoseconds != 0)
     };
     match check {
-        Healthcheck::None => HealthcheckConfig { test: vec!["NONE".to_owned()], ..HealthcheckConfig::default() },
-        Healthcheck::Command { command, interval, timeout, start_period, start_interval, retries } => {
+        Healthcheck::None => HealthcheckConfig {
+            test: vec!["NONE".to_owned()],
+            ..HealthcheckConfig::default()
+        },
+        Healthcheck::Command {
+            command,
+            interval,
+            timeout,
+            start_period,
+            start_interval,
+            retries,
+        } => {
             let test = match command {
-                CommandForm::Json(words) => std::iter::once("CMD".to_owned()).chain(words.iter().cloned()).collect(),
+                CommandForm::Json(words) => std::iter::once("CMD".to_owned())
+                    .chain(words.iter().cloned())
+                    .collect(),
                 CommandForm::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
             };
             HealthcheckConfig {

@@ -70,7 +70,9 @@ pub(crate) fn lower(
     proxies: &[(String, String)],
     bases: &dyn Bases,
 ) -> std::result::Result<Lowered, Vec<Diagnostic>> {
-    Lowering::new(file, request, proxies, bases).and_then(Lowering::run).map_err(|failure| vec![*failure])
+    Lowering::new(file, request, proxies, bases)
+        .and_then(Lowering::run)
+        .map_err(|failure| vec![*failure])
 }
 
 /// What is known while a file is lowered.
@@ -129,7 +131,11 @@ impl<'a> Lowering<'a> {
                 history: state.history,
             });
         }
-        Ok(Lowered { graph: self.graph, warnings: self.warnings, source_date_epoch })
+        Ok(Lowered {
+            graph: self.graph,
+            warnings: self.warnings,
+            source_date_epoch,
+        })
     }
 
     /// Lowers one stage, if that is not done yet.
@@ -139,7 +145,10 @@ impl<'a> Lowering<'a> {
         }
         if self.under_way.contains(&index) {
             let stage = self.plan.stage(index);
-            let message = format!("circular dependency detected on stage: {}", stage.display_name());
+            let message = format!(
+                "circular dependency detected on stage: {}",
+                stage.display_name()
+            );
             return Err(fault(code::STAGE, stage.instruction.span, message));
         }
         self.under_way.push(index);
@@ -178,11 +187,19 @@ impl<'a> Lowering<'a> {
         if self.request.source_date_epoch.is_some() {
             return Ok(self.request.source_date_epoch);
         }
-        let given = self.request.build_args.get("SOURCE_DATE_EPOCH").map(String::as_str);
+        let given = self
+            .request
+            .build_args
+            .get("SOURCE_DATE_EPOCH")
+            .map(String::as_str);
         match given.or_else(|| self.plan.globals.value("SOURCE_DATE_EPOCH")) {
             None | Some("") => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| {
-                fault(code::EPOCH, Span::default(), format!("invalid SOURCE_DATE_EPOCH: {text}"))
+                fault(
+                    code::EPOCH,
+                    Span::default(),
+                    format!("invalid SOURCE_DATE_EPOCH: {text}"),
+                )
             }),
         }
     }
@@ -190,7 +207,10 @@ impl<'a> Lowering<'a> {
 
 /// Expands a word with what the stage knows.
 fn expand(state: &StageState, word: &Word) -> Result<String> {
-    state.scope.expand(&word.text).map_err(|error| fault(code::EXPANSION, word.span, error.to_string()))
+    state
+        .scope
+        .expand(&word.text)
+        .map_err(|error| fault(code::EXPANSION, word.span, error.to_string()))
 }
 
 /// An error at a place.

@@ -17,7 +17,11 @@ const SSH_SOCKET: &str = "/run/buildkit/ssh_agent.";
 
 impl Lowering<'_> {
     /// The mounts of a `RUN`, with the vertices that they take files from.
-    pub(super) fn mounts(&mut self, state: &StageState, run: &Run) -> Result<(Vec<Mount>, Vec<VertexId>)> {
+    pub(super) fn mounts(
+        &mut self,
+        state: &StageState,
+        run: &Run,
+    ) -> Result<(Vec<Mount>, Vec<VertexId>)> {
         let mut mounts = Vec::with_capacity(run.mounts.len());
         let mut sources = Vec::new();
         let mut sockets = 0;
@@ -68,9 +72,10 @@ impl Lowering<'_> {
                     gid: text.gid,
                 },
             },
-            Kind::Tmpfs => {
-                Mount { target: target(text.target.as_deref()), kind: MountKind::Tmpfs { size: text.size } }
-            }
+            Kind::Tmpfs => Mount {
+                target: target(text.target.as_deref()),
+                kind: MountKind::Tmpfs { size: text.size },
+            },
             Kind::Secret => {
                 let path = text.secret_path();
                 Mount {
@@ -120,13 +125,22 @@ impl Lowering<'_> {
         span: Span,
         sources: &mut Vec<VertexId>,
     ) -> Result<BindSource> {
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(BindSource::Context(String::new())) };
-        let stage = self.plan.stages.by_name_or_index(name).map(|stage| stage.index);
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Ok(BindSource::Context(String::new()));
+        };
+        let stage = self
+            .plan
+            .stages
+            .by_name_or_index(name)
+            .map(|stage| stage.index);
         let context = self.request.named_contexts.get(name).cloned();
         let vertex = match (stage, context) {
-            (_, Some(NamedContext::Directory { .. })) => return Ok(BindSource::Context(name.to_owned())),
+            (_, Some(NamedContext::Directory { .. })) => {
+                return Ok(BindSource::Context(name.to_owned()));
+            }
             (_, Some(NamedContext::Image(reference))) => {
-                self.image(&reference.to_string(), &state.platform.clone(), span)?.0
+                self.image(&reference.to_string(), &state.platform.clone(), span)?
+                    .0
             }
             (Some(index), None) => {
                 if index >= state.index {
@@ -139,18 +153,31 @@ impl Lowering<'_> {
                 self.stage(index)?;
                 match &self.states[index] {
                     Some(source) => source.vertex,
-                    None => return Err(fault(code::STAGE, span, format!("stage {name} is not known"))),
+                    None => {
+                        return Err(fault(
+                            code::STAGE,
+                            span,
+                            format!("stage {name} is not known"),
+                        ));
+                    }
                 }
             }
             (None, None) if name.bytes().all(|byte| byte.is_ascii_digit()) => {
-                return Err(fault(code::STAGE, span, format!("invalid stage index {name}")));
+                return Err(fault(
+                    code::STAGE,
+                    span,
+                    format!("invalid stage index {name}"),
+                ));
             }
             (None, None) => self.image(name, &state.platform.clone(), span)?.0,
         };
-        let place = sources.iter().position(|known| *known == vertex).unwrap_or_else(|| {
-            sources.push(vertex);
-            sources.len() - 1
-        });
+        let place = sources
+            .iter()
+            .position(|known| *known == vertex)
+            .unwrap_or_else(|| {
+                sources.push(vertex);
+                sources.len() - 1
+            });
         Ok(BindSource::Source(place))
     }
 }

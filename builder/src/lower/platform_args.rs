@@ -16,15 +16,29 @@ pub(crate) fn target_platform(request: &BuildRequest) -> Platform {
 /// The global scope with the automatic arguments; `--build-arg` beats them.
 pub(super) fn globals(request: &BuildRequest) -> GlobalScope {
     let mut automatic = Vec::new();
-    for (prefix, platform) in [("BUILD", Platform::host()), ("TARGET", target_platform(request))] {
+    for (prefix, platform) in [
+        ("BUILD", Platform::host()),
+        ("TARGET", target_platform(request)),
+    ] {
         automatic.push((format!("{prefix}PLATFORM"), platform.to_string()));
         automatic.push((format!("{prefix}OS"), platform.os.clone()));
-        automatic.push((format!("{prefix}OSVERSION"), platform.os_version.clone().unwrap_or_default()));
+        automatic.push((
+            format!("{prefix}OSVERSION"),
+            platform.os_version.clone().unwrap_or_default(),
+        ));
         automatic.push((format!("{prefix}ARCH"), platform.architecture.clone()));
-        automatic.push((format!("{prefix}VARIANT"), platform.variant.clone().unwrap_or_default()));
+        automatic.push((
+            format!("{prefix}VARIANT"),
+            platform.variant.clone().unwrap_or_default(),
+        ));
     }
-    let target = request.target.clone().unwrap_or_else(|| DEFAULT_TARGET.to_owned());
+    let target = request
+        .target
+        .clone()
+        .unwrap_or_else(|| DEFAULT_TARGET.to_owned());
     automatic.push(("TARGETSTAGE".to_owned(), target));
-    let automatic = automatic.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let automatic = automatic
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     GlobalScope::new(automatic, &request.build_args)
 }

@@ -20,39 +20,73 @@ const SCRIPTS: &str = "/dev/pipes";
 const SHOWN: usize = 40;
 
 impl Lowering<'_> {
-    pub(super) fn run_step(&mut self, state: &mut StageState, instruction: &Instruction, run: &Run) -> Result<()> {
+    pub(super) fn run_step(
+        &mut self,
+        state: &mut StageState,
+        instruction: &Instruction,
+        run: &Run,
+    ) -> Result<()> {
         if let Some(device) = run.devices.iter().find(|device| device.required) {
-            let message = format!("device {} is not available: kiln gives no devices to steps", device.name);
+            let message = format!(
+                "device {} is not available: kiln gives no devices to steps",
+                device.name
+            );
             return Err(fault(code::UNSUPPORTED, device.raw.span, message));
         }
         let insecure = run.security == kiln_grammar::ast::Security::Insecure;
         if insecure && !self.request.allow.security_insecure {
-            return Err(fault(code::NOT_ALLOWED, instruction.span, "security.insecure is not allowed"));
+            return Err(fault(
+                code::NOT_ALLOWED,
+                instruction.span,
+                "security.insecure is not allowed",
+            ));
         }
         let (mounts, sources) = self.mounts(state, run)?;
         let (argv, script) = argv(state, instruction, run);
         let op = RunOp {
-            env: state.scope.visible().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            env: state
+                .scope
+                .visible()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             hidden_env: self.hidden_env(state),
             cwd: state.working_dir().to_owned(),
             user: state.config.config.user.clone(),
-            hostname: self.request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME").map_or(HOSTNAME, String::as_str).to_owned(),
+            hostname: self
+                .request
+                .build_args
+                .get("BUILDKIT_SANDBOX_HOSTNAME")
+                .map_or(HOSTNAME, String::as_str)
+                .to_owned(),
             network: self.network(run, instruction)?,
             insecure,
             mounts,
             script,
-            extra_hosts: self.request.extra_hosts.iter().map(|(name, _)| name.clone()).collect(),
+            extra_hosts: self
+                .request
+                .extra_hosts
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect(),
             platform: state.platform.to_string(),
             argv,
         };
         let created_by = format!("RUN {}", history(state, &op.argv));
         let origin = state.origin(instruction, &summary(instruction));
-        let vertex = self.graph.add(state.vertex(Op::Run(Box::new(op)), sources, origin));
+        let vertex = self
+            .graph
+            .add(state.vertex(Op::Run(Box::new(op)), sources, origin));
         state.note_layer(&created_by, vertex);
         Ok(())
     }
 
-    pub(super) fn workdir(&mut self, state: &mut StageState, instruction: &Instruction, path: &Word) -> Result<()> {
+    pub(super) fn workdir(
+        &mut self,
+        state: &mut StageState,
+        instruction: &Instruction,
+        path: &Word,
+    ) -> Result<()> {
         let path = clean_path(&state.absolute(&expand(state, path)?));
         let created_by = format!("WORKDIR {path}");
         state.config.config.working_dir.clone_from(&path);
@@ -61,7 +95,10 @@ impl Lowering<'_> {
             state.note(created_by);
             return Ok(());
         }
-        let op = Op::Workdir(WorkdirOp { path, user: state.config.config.user.clone() });
+        let op = Op::Workdir(WorkdirOp {
+            path,
+            user: state.config.config.user.clone(),
+        });
         let vertex = self.graph.add(state.vertex(op, Vec::new(), origin));
         state.note_layer(&created_by, vertex);
         Ok(())
@@ -74,7 +111,11 @@ impl Lowering<'_> {
             NetworkFlag::Host => Network::Host,
         };
         if network == Network::Host && !self.request.allow.network_host {
-            let failure = fault(code::NOT_ALLOWED, instruction.span, "network.host is not allowed");
+            let failure = fault(
+                code::NOT_ALLOWED,
+                instruction.span,
+                "network.host is not allowed",
+            );
             return Err(Box::new(failure.help("allow it with --allow network.host")));
         }
         Ok(network)
@@ -83,7 +124,10 @@ impl Lowering<'_> {
     /// Proxies: those given as build arguments, else the machine's, unless the stage sets them itself.
     fn hidden_env(&self, state: &StageState) -> Vec<(String, String)> {
         let given = PROXY_ARGS.iter().filter_map(|name| {
-            self.request.build_args.get(*name).map(|value| ((*name).to_owned(), value.clone()))
+            self.request
+                .build_args
+                .get(*name)
+                .map(|value| ((*name).to_owned(), value.clone()))
         });
         let mut hidden: Vec<(String, String)> = given.collect();
         for (name, value) in self.proxies {
@@ -97,7 +141,11 @@ impl Lowering<'_> {
 }
 
 /// What is executed, and the script that it needs beside the image.
-fn argv(state: &StageState, instruction: &Instruction, run: &Run) -> (Vec<String>, Option<InlineFile>) {
+fn argv(
+    state: &StageState,
+    instruction: &Instruction,
+    run: &Run,
+) -> (Vec<String>, Option<InlineFile>) {
     let with_shell = |text: String| {
         let mut argv = shell(state);
         argv.push(text);
@@ -108,7 +156,13 @@ fn argv(state: &StageState, instruction: &Instruction, run: &Run) -> (Vec<String
         RunScript::Shell(text) => (with_shell(text), None),
         RunScript::File { name, content } => {
             let path = format!("{SCRIPTS}/{name}");
-            (with_shell(path.clone()), Some(InlineFile { name: path, content }))
+            (
+                with_shell(path.clone()),
+                Some(InlineFile {
+                    name: path,
+                    content,
+                }),
+            )
         }
     }
 }
@@ -117,7 +171,11 @@ fn argv(state: &StageState, instruction: &Instruction, run: &Run) -> (Vec<String
 fn history(state: &StageState, argv: &[String]) -> String {
     let mut shown: Vec<(&str, String)> = Vec::new();
     for argument in state.scope.arguments() {
-        let value = state.scope.value(&argument.name).or(argument.value.as_deref()).unwrap_or_default();
+        let value = state
+            .scope
+            .value(&argument.name)
+            .or(argument.value.as_deref())
+            .unwrap_or_default();
         let entry = format!("{}={value}", argument.name);
         match shown.iter_mut().find(|(name, _)| *name == argument.name) {
             Some((_, old)) => *old = entry,
@@ -135,8 +193,16 @@ fn history(state: &StageState, argv: &[String]) -> String {
 
 /// The instruction in one line, with the beginning of its heredoc.
 pub(super) fn summary(instruction: &Instruction) -> String {
-    let line = instruction.text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let Some(first) = instruction.heredocs.first().and_then(|heredoc| heredoc.content.lines().next()) else {
+    let line = instruction
+        .text
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let Some(first) = instruction
+        .heredocs
+        .first()
+        .and_then(|heredoc| heredoc.content.lines().next())
+    else {
         return line;
     };
     let mut shown: String = first.trim().chars().take(SHOWN).collect();

@@ -46,7 +46,9 @@ impl<'a> Plan<'a> {
         let escape = file.directives.escape;
         let mut globals = platform_args::globals(request);
         for instruction in &stages.global_args {
-            let InstructionKind::Arg(declarations) = &instruction.kind else { continue };
+            let InstructionKind::Arg(declarations) = &instruction.kind else {
+                continue;
+            };
             globals
                 .declare(declarations, escape, &request.build_args)
                 .map_err(|error| fault(code::EXPANSION, instruction.span, error.to_string()))?;
@@ -56,7 +58,12 @@ impl<'a> Plan<'a> {
             bases.push(stage_base(&stages, stage, escape, &globals, request)?);
         }
         let target = target(&stages, request.target.as_deref())?;
-        Ok(Self { stages, bases, globals, target })
+        Ok(Self {
+            stages,
+            bases,
+            globals,
+            target,
+        })
     }
 
     pub(super) fn stage(&self, index: usize) -> &Stage<'a> {
@@ -81,7 +88,8 @@ impl<'a> Plan<'a> {
                 todo.push(base);
             }
             let named = self.stage(index).instructions.iter().flat_map(source_names);
-            let sources = named.filter_map(|name| self.stages.by_name_or_index(&name).map(|stage| stage.index));
+            let sources = named
+                .filter_map(|name| self.stages.by_name_or_index(&name).map(|stage| stage.index));
             todo.extend(sources.filter(|source| *source < index));
         }
         found
@@ -97,7 +105,8 @@ fn stage_base(
 ) -> Result<StageBase> {
     let from = stage.from;
     let expanded = |text: &str, span: Span| {
-        expand(text, escape, globals).map_err(|error| fault(code::EXPANSION, span, error.to_string()))
+        expand(text, escape, globals)
+            .map_err(|error| fault(code::EXPANSION, span, error.to_string()))
     };
     let image = expanded(&from.image.text, from.image.span)?;
     if image.is_empty() {
@@ -122,7 +131,11 @@ fn stage_base(
                 return Err(fault(code::PLATFORM, word.span, message));
             }
             text.parse().map_err(|error| {
-                fault(code::PLATFORM, word.span, format!("failed to parse platform {text}: {error}"))
+                fault(
+                    code::PLATFORM,
+                    word.span,
+                    format!("failed to parse platform {text}: {error}"),
+                )
             })?
         }
     };
@@ -132,21 +145,32 @@ fn stage_base(
 /// Finds the stage to build.
 fn target(stages: &Stages<'_>, wanted: Option<&str>) -> Result<usize> {
     let Some(last) = stages.stages.last() else {
-        return Err(fault(code::STAGE, Span::default(), "dockerfile contains no stages to build"));
+        return Err(fault(
+            code::STAGE,
+            Span::default(),
+            "dockerfile contains no stages to build",
+        ));
     };
-    let Some(wanted) = wanted else { return Ok(last.index) };
+    let Some(wanted) = wanted else {
+        return Ok(last.index);
+    };
     if let Some(found) = stages.by_name_or_index(wanted) {
         return Ok(found.index);
     }
     let message = format!("target stage \"{wanted}\" could not be found");
-    let names = stages.stages.iter().filter_map(|stage| stage.name.as_deref());
+    let names = stages
+        .stages
+        .iter()
+        .filter_map(|stage| stage.name.as_deref());
     let message = kiln_grammar::suggest::with_suggestion(message, wanted, names);
     Err(fault(code::STAGE, last.instruction.span, message))
 }
 
 /// The images that a build most likely begins with, so that they can be fetched together.
 pub(crate) fn likely_bases(file: &Dockerfile, request: &BuildRequest) -> Vec<(String, Platform)> {
-    let Ok(plan) = Plan::of(file, request) else { return Vec::new() };
+    let Ok(plan) = Plan::of(file, request) else {
+        return Vec::new();
+    };
     let mut images = Vec::new();
     for index in plan.reachable() {
         if let BaseName::Image(name) = &plan.bases[index].name {
@@ -170,10 +194,17 @@ pub(crate) fn likely_bases(file: &Dockerfile, request: &BuildRequest) -> Vec<(St
 fn source_names(instruction: &Instruction) -> Vec<String> {
     let names: Vec<String> = match &instruction.kind {
         InstructionKind::Copy(copy) => copy.from.iter().map(|word| word.text.clone()).collect(),
-        InstructionKind::Run(run) => run.mounts.iter().filter_map(|mount| mount_source(&mount.text)).collect(),
+        InstructionKind::Run(run) => run
+            .mounts
+            .iter()
+            .filter_map(|mount| mount_source(&mount.text))
+            .collect(),
         _ => Vec::new(),
     };
-    names.into_iter().filter(|name| !name.contains('$') && !name.is_empty()).collect()
+    names
+        .into_iter()
+        .filter(|name| !name.contains('$') && !name.is_empty())
+        .collect()
 }
 
 fn mount_source(text: &str) -> Option<String> {

@@ -41,7 +41,13 @@ pub(super) struct StageState {
 
 impl StageState {
     /// Begins a stage whose files are those of `vertex`.
-    pub(super) fn new(index: usize, vertex: VertexId, config: ImageConfig, platform: Platform, escape: char) -> Self {
+    pub(super) fn new(
+        index: usize,
+        vertex: VertexId,
+        config: ImageConfig,
+        platform: Platform,
+        escape: char,
+    ) -> Self {
         let environment = Environment::from_strings(config.config.env.iter().map(String::as_str));
         Self {
             index,
@@ -92,17 +98,28 @@ impl StageState {
 
     /// The vertex of a step on top of what the stage has so far.
     pub(super) fn vertex(&self, op: Op, sources: Vec<VertexId>, origin: Origin) -> Vertex {
-        Vertex { root: Some(self.vertex), sources, op, origin }
+        Vertex {
+            root: Some(self.vertex),
+            sources,
+            op,
+            origin,
+        }
     }
 
     /// Notes an instruction that made no layer.
     pub(super) fn note(&mut self, created_by: String) {
-        self.history.push(HistoryEntry { created_by, layer: None });
+        self.history.push(HistoryEntry {
+            created_by,
+            layer: None,
+        });
     }
 
     /// Notes an instruction that made a layer, which the stage stands on from now on.
     pub(super) fn note_layer(&mut self, created_by: &str, vertex: VertexId) {
-        self.history.push(HistoryEntry { created_by: format!("{created_by} # buildkit"), layer: Some(vertex) });
+        self.history.push(HistoryEntry {
+            created_by: format!("{created_by} # buildkit"),
+            layer: Some(vertex),
+        });
         self.vertex = vertex;
     }
 }

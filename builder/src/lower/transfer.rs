@@ -18,7 +18,12 @@ struct Kind<'a> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn copy(&mut self, state: &mut StageState, instruction: &Instruction, copy: &Copy) -> Result<()> {
+    pub(super) fn copy(
+        &mut self,
+        state: &mut StageState,
+        instruction: &Instruction,
+        copy: &Copy,
+    ) -> Result<()> {
         let mut sources = Vec::new();
         let from = match &copy.from {
             // Beyond BuildKit, which refuses variables here.
@@ -28,13 +33,33 @@ impl Lowering<'_> {
             }
             None => BindSource::Context(String::new()),
         };
-        let kind = Kind { keyword: "COPY", parents: copy.parents, add: None };
+        let kind = Kind {
+            keyword: "COPY",
+            parents: copy.parents,
+            add: None,
+        };
         self.transfer(state, instruction, &copy.transfer, from, sources, &kind)
     }
 
-    pub(super) fn add(&mut self, state: &mut StageState, instruction: &Instruction, add: &Add) -> Result<()> {
-        let kind = Kind { keyword: "ADD", parents: false, add: Some(add) };
-        self.transfer(state, instruction, &add.transfer, BindSource::Context(String::new()), Vec::new(), &kind)
+    pub(super) fn add(
+        &mut self,
+        state: &mut StageState,
+        instruction: &Instruction,
+        add: &Add,
+    ) -> Result<()> {
+        let kind = Kind {
+            keyword: "ADD",
+            parents: false,
+            add: Some(add),
+        };
+        self.transfer(
+            state,
+            instruction,
+            &add.transfer,
+            BindSource::Context(String::new()),
+            Vec::new(),
+            &kind,
+        )
     }
 
     fn transfer(
@@ -46,11 +71,21 @@ impl Lowering<'_> {
         vertices: Vec<VertexId>,
         kind: &Kind<'_>,
     ) -> Result<()> {
-        let chown = transfer.chown.as_ref().map(|word| expand(state, word)).transpose()?.filter(|one| !one.is_empty());
-        let chmod_text = transfer.chmod.as_ref().map(|word| expand(state, word)).transpose()?;
+        let chown = transfer
+            .chown
+            .as_ref()
+            .map(|word| expand(state, word))
+            .transpose()?
+            .filter(|one| !one.is_empty());
+        let chmod_text = transfer
+            .chmod
+            .as_ref()
+            .map(|word| expand(state, word))
+            .transpose()?;
         let chmod = match (&chmod_text, &transfer.chmod) {
             (Some(text), Some(word)) if !text.is_empty() => Some(
-                Chmod::parse(text).map_err(|error| fault(code::TRANSFER, word.span, error.to_string()))?,
+                Chmod::parse(text)
+                    .map_err(|error| fault(code::TRANSFER, word.span, error.to_string()))?,
             ),
             _ => None,
         };
@@ -76,14 +111,20 @@ impl Lowering<'_> {
             destination: directory_mark(&state.absolute(&destination)),
             chown,
             chmod,
-            exclude: transfer.exclude.iter().map(|word| word.text.clone()).collect(),
+            exclude: transfer
+                .exclude
+                .iter()
+                .map(|word| word.text.clone())
+                .collect(),
             parents: kind.parents,
             link: transfer.link,
             unpack: kind.add.is_some_and(|add| add.unpack != Some(false)),
             strict: self.request.strict,
         };
         let origin = state.origin(instruction, &summary(instruction));
-        let vertex = self.graph.add(state.vertex(Op::Copy(Box::new(op)), vertices, origin));
+        let vertex = self
+            .graph
+            .add(state.vertex(Op::Copy(Box::new(op)), vertices, origin));
         state.note_layer(&message, vertex);
         Ok(())
     }
@@ -99,7 +140,11 @@ impl Lowering<'_> {
         let word = match source {
             Source::Heredoc(index) => {
                 let Some(heredoc) = instruction.heredocs.get(*index) else {
-                    return Err(fault(code::TRANSFER, instruction.span, "the heredoc of this source is missing"));
+                    return Err(fault(
+                        code::TRANSFER,
+                        instruction.span,
+                        "the heredoc of this source is missing",
+                    ));
                 };
                 let content = heredoc
                     .expanded(&state.scope)
@@ -115,13 +160,25 @@ impl Lowering<'_> {
         let checksum = checksum.map(|word| expand(state, word)).transpose()?;
         let one = match (address::kind(&text), kind.add) {
             (address::Kind::Path, _) => CopySource::Path(text.clone()),
-            (address::Kind::Url, None) => return Err(fault(code::TRANSFER, word.span, "source can't be a URL for COPY")),
+            (address::Kind::Url, None) => {
+                return Err(fault(
+                    code::TRANSFER,
+                    word.span,
+                    "source can't be a URL for COPY",
+                ));
+            }
             (address::Kind::Git, None) => {
-                return Err(fault(code::TRANSFER, word.span, "source can't be a git ref for COPY"));
+                return Err(fault(
+                    code::TRANSFER,
+                    word.span,
+                    "source can't be a git ref for COPY",
+                ));
             }
-            (address::Kind::Url, Some(add)) => {
-                CopySource::Url { url: text.clone(), checksum, unpack: add.unpack == Some(true) }
-            }
+            (address::Kind::Url, Some(add)) => CopySource::Url {
+                url: text.clone(),
+                checksum,
+                unpack: add.unpack == Some(true),
+            },
             (address::Kind::Git, Some(add)) => CopySource::Git {
                 url: text.clone(),
                 checksum,
@@ -133,14 +190,24 @@ impl Lowering<'_> {
 }
 
 fn check_checksum(kind: &Kind<'_>, sources: &[CopySource]) -> Result<()> {
-    let Some(checksum) = kind.add.and_then(|add| add.checksum.as_ref()) else { return Ok(()) };
+    let Some(checksum) = kind.add.and_then(|add| add.checksum.as_ref()) else {
+        return Ok(());
+    };
     let span: Span = checksum.span;
     if sources.len() > 1 {
-        return Err(fault(code::TRANSFER, span, "checksum can't be specified for multiple sources"));
+        return Err(fault(
+            code::TRANSFER,
+            span,
+            "checksum can't be specified for multiple sources",
+        ));
     }
     match sources.first() {
         Some(CopySource::Url { .. } | CopySource::Git { .. }) => Ok(()),
-        _ => Err(fault(code::TRANSFER, span, "checksum requires HTTP(S) or Git sources")),
+        _ => Err(fault(
+            code::TRANSFER,
+            span,
+            "checksum requires HTTP(S) or Git sources",
+        )),
     }
 }
 

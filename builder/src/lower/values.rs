@@ -2,9 +2,9 @@
 
 /// The signals that have names on Linux, without `SIG`.
 const SIGNALS: [&str; 35] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
-    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
-    "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "EMT",
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
+    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "EMT",
 ];
 /// How far the names of real-time signals reach from either end.
 const REAL_TIME_FROM_MIN: u32 = 15;
@@ -27,7 +27,11 @@ pub(super) fn is_signal(text: &str) -> bool {
 }
 
 fn is_offset(text: &str, sign: char, most: u32) -> bool {
-    let number = |digits: &str| digits.parse::<u32>().is_ok_and(|number| (1..=most).contains(&number));
+    let number = |digits: &str| {
+        digits
+            .parse::<u32>()
+            .is_ok_and(|number| (1..=most).contains(&number))
+    };
     text.is_empty() || text.strip_prefix(sign).is_some_and(number)
 }
 

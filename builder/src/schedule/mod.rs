@@ -23,7 +23,11 @@ pub(crate) trait Executor: Sync {
     type Error: Send;
 
     /// Works on one vertex; `inputs` are the outputs of its dependencies in their order.
-    fn execute(&self, vertex: usize, inputs: Vec<Self::Output>) -> Result<Self::Output, Self::Error>;
+    fn execute(
+        &self,
+        vertex: usize,
+        inputs: Vec<Self::Output>,
+    ) -> Result<Self::Output, Self::Error>;
 }
 
 /// Why a schedule did not come to its end.
@@ -64,7 +68,10 @@ pub(crate) fn run<E: Executor>(
     };
     let waker = stop.clone();
     thread::scope(|scope| worker(scope, work, &shared, &waker, executor));
-    let state = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let state = shared
+        .state
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     match state.failure {
         Some((vertex, error)) => Err(Stopped::Failed(vertex, error)),
         None if state.queue.is_finished() => Ok(state.outputs),
@@ -121,14 +128,20 @@ fn worker<'scope, 'env: 'scope, E: Executor>(
             if !state.queue.is_running() {
                 return;
             }
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         if state.queue.has_ready() && state.workers < shared.jobs {
             state.workers += 1;
             scope.spawn(move || worker(scope, work, shared, stop, executor));
         }
-        let inputs = work.dependencies[vertex].iter().filter_map(|input| state.outputs[*input].clone()).collect();
+        let inputs = work.dependencies[vertex]
+            .iter()
+            .filter_map(|input| state.outputs[*input].clone())
+            .collect();
         drop(state);
         let result = executor.execute(vertex, inputs);
         state = shared.lock();

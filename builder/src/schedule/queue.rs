@@ -17,8 +17,13 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(work: &Work<'_>) -> Self {
         let count = work.dependencies.len();
-        let mut queue =
-            Self { missing: vec![0; count], users: vec![Vec::new(); count], ready: BTreeSet::new(), running: 0, left: 0 };
+        let mut queue = Self {
+            missing: vec![0; count],
+            users: vec![Vec::new(); count],
+            ready: BTreeSet::new(),
+            running: 0,
+            left: 0,
+        };
         for vertex in (0..count).filter(|vertex| work.wanted[*vertex]) {
             let inputs: BTreeSet<usize> = work.dependencies[vertex].iter().copied().collect();
             queue.missing[vertex] = inputs.len();

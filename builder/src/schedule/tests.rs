@@ -35,7 +35,10 @@ impl Executor for Script<'_> {
     fn execute(&self, vertex: usize, inputs: Vec<usize>) -> Result<usize, String> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(running, Ordering::SeqCst);
-        self.log.lock().expect("no holder of the lock panics").push((vertex, inputs));
+        self.log
+            .lock()
+            .expect("no holder of the lock panics")
+            .push((vertex, inputs));
         if let Some((meeting, barrier)) = &self.meet
             && meeting.contains(&vertex)
         {
@@ -51,29 +54,51 @@ impl Executor for Script<'_> {
             return Err("ended".to_owned());
         }
         self.running.fetch_sub(1, Ordering::SeqCst);
-        if self.fails == Some(vertex) { Err(format!("{vertex} failed")) } else { Ok(vertex * 10) }
+        if self.fails == Some(vertex) {
+            Err(format!("{vertex} failed"))
+        } else {
+            Ok(vertex * 10)
+        }
     }
 }
 
 fn order(script: &Script<'_>) -> Vec<usize> {
-    script.log.lock().expect("no holder of the lock panics").iter().map(|(vertex, _)| *vertex).collect()
+    script
+        .log
+        .lock()
+        .expect("no holder of the lock panics")
+        .iter()
+        .map(|(vertex, _)| *vertex)
+        .collect()
 }
 
 #[test]
 fn a_chain_runs_in_order_with_its_inputs() {
     let dependencies = vec![vec![], vec![0], vec![1, 0], vec![]];
     let script = Script::default();
-    let work = Work { dependencies: &dependencies, wanted: &[true, true, true, false] };
+    let work = Work {
+        dependencies: &dependencies,
+        wanted: &[true, true, true, false],
+    };
     let outputs = run(&work, 1, &Cancel::new(), &script).expect("nothing fails");
     assert_eq!(outputs, [Some(0), Some(10), Some(20), None]);
-    assert_eq!(*script.log.lock().expect("unpoisoned"), [(0, vec![]), (1, vec![0]), (2, vec![10, 0])]);
+    assert_eq!(
+        *script.log.lock().expect("unpoisoned"),
+        [(0, vec![]), (1, vec![0]), (2, vec![10, 0])]
+    );
 }
 
 #[test]
 fn independent_vertices_meet() {
     let dependencies = vec![vec![], vec![0], vec![0], vec![0], vec![1, 2, 3]];
-    let script = Script { meet: Some((&[1, 2, 3], Barrier::new(3))), ..Script::default() };
-    let work = Work { dependencies: &dependencies, wanted: &[true; 5] };
+    let script = Script {
+        meet: Some((&[1, 2, 3], Barrier::new(3))),
+        ..Script::default()
+    };
+    let work = Work {
+        dependencies: &dependencies,
+        wanted: &[true; 5],
+    };
     run(&work, 3, &Cancel::new(), &script).expect("nothing fails");
     assert_eq!(script.most.load(Ordering::SeqCst), 3);
 }
@@ -82,7 +107,16 @@ fn independent_vertices_meet() {
 fn never_more_than_jobs() {
     let dependencies = vec![vec![]; 20];
     let script = Script::default();
-    run(&Work { dependencies: &dependencies, wanted: &[true; 20] }, 2, &Cancel::new(), &script).expect("nothing fails");
+    run(
+        &Work {
+            dependencies: &dependencies,
+            wanted: &[true; 20],
+        },
+        2,
+        &Cancel::new(),
+        &script,
+    )
+    .expect("nothing fails");
     assert!(script.most.load(Ordering::SeqCst) <= 2);
     assert_eq!(order(&script).len(), 20);
 }
@@ -97,7 +131,15 @@ fn a_failure_ends_the_others() {
         meet: Some((&[0, 1], Barrier::new(2))),
         ..Script::default()
     };
-    let result = run(&Work { dependencies: &dependencies, wanted: &[true; 4] }, 2, &stop, &script);
+    let result = run(
+        &Work {
+            dependencies: &dependencies,
+            wanted: &[true; 4],
+        },
+        2,
+        &stop,
+        &script,
+    );
     assert_eq!(result, Err(Stopped::Failed(0, "0 failed".to_owned())));
     let mut ran = order(&script);
     ran.sort_unstable();
@@ -109,7 +151,15 @@ fn a_raised_flag_starts_nothing() {
     let stop = Cancel::new();
     stop.cancel();
     let script = Script::default();
-    let result = run(&Work { dependencies: &[vec![]], wanted: &[true] }, 2, &stop, &script);
+    let result = run(
+        &Work {
+            dependencies: &[vec![]],
+            wanted: &[true],
+        },
+        2,
+        &stop,
+        &script,
+    );
     assert_eq!(result, Err(Stopped::Cancelled));
     assert!(order(&script).is_empty());
 }

@@ -1,0 +1,1 @@
+//! The two keys of a step, the records of its results, and the reason for every miss.
