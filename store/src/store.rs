@@ -38,6 +38,7 @@ pub(crate) mod layout;
 pub(crate) mod lease;
 pub(crate) mod lock;
 pub(crate) mod record;
+pub(crate) mod shelf;
 pub(crate) mod tag;
 pub(crate) mod temporary;
 

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::store::lock::Inside;
 use crate::store::temporary::TemporaryDirectory;
 use crate::{ChainId, DiffId, Digest, Error, Result, Store};
@@ -40,6 +42,19 @@ impl fmt::Display for Held {
             Self::Layer(layer) => write!(f, "layer {layer}"),
             Self::Chain(chain) => write!(f, "chain {chain}"),
         }
+    }
+}
+
+impl Serialize for Held {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Held {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a thing of the store"))
     }
 }
 
