@@ -1,1 +1,41 @@
-//! The OCI distribution protocol: pull, push and copy.
+//! The distribution protocol: pull, push and copy between registries, image layouts and the content store.
+//!
+//! ```text
+//! pull, push      what moves, in which order, what is skipped
+//! content         the interface that a registry and a layout directory share
+//! remote, layout  its two implementations
+//! host            one registry: addresses, credentials, what it was seen to do
+//! auth            challenges, tokens          credentials   config.json, auth.json, helpers
+//! transport       every request: retries, limits, redirects, timeouts, counters, redaction
+//! ```
+//!
+//! The crate is async (tokio); calls of the store run on blocking threads. It prints nothing, reads no environment and finds no files by itself:
+//! credentials, certificates and proxies are given to [`ClientOptions`].
+
+mod auth;
+mod client;
+mod content;
+pub mod credentials;
+mod error;
+mod event;
+mod host;
+mod options;
+mod pull;
+mod push;
+mod remote;
+mod secret;
+mod source;
+mod transport;
+
+pub use client::Client;
+pub use content::{BlobSource, BlobUpload, ByteStream, ManifestName, Placed, Repository, Resolved};
+pub use credentials::{AuthFile, Credential, Credentials};
+pub use error::{Error, OciError, Result, StatusError};
+pub use event::{BlobOutcome, Event, Events};
+pub use options::{ClientOptions, HostOptions, Notice, Proxies, Timeouts, Tls};
+pub use pull::{PullOptions, Pulled, pull};
+pub use push::{PushOptions, Pushed, push};
+pub use remote::{Access, RemoteRepository};
+pub use secret::Secret;
+pub use source::{BytesBlob, FileBlob, RepositoryBlob, StoredBlob};
+pub use transport::Traffic;

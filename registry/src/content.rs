@@ -1,0 +1,110 @@
+//! One interface to places that hold images: a repository of a registry, an OCI layout directory.
+//!
+//! Pull, push, save, load and copy are written against [`Repository`], so each is one code path. Methods return boxed futures, so that a place can
+//! be a trait object chosen at run time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use kiln_store::{Descriptor, Digest};
+
+use crate::error::Result;
+use crate::transport::Traffic;
+
+/// Pieces of content, in order; at most 256 KiB each where kiln makes them.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// Content that can be read more than once, so that sending it can be tried again.
+pub trait BlobSource: Send + Sync + fmt::Debug {
+    /// Its size in bytes.
+    fn size(&self) -> u64;
+
+    /// Reads it from `offset` to its end.
+    fn open(&self, offset: u64) -> BoxFuture<'_, Result<ByteStream>>;
+}
+
+/// Names a manifest in a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestName {
+    /// By tag.
+    Tag(String),
+    /// By digest.
+    Digest(Digest),
+}
+
+impl fmt::Display for ManifestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// A manifest or index as received: its bytes, verified, and the descriptor that fits them.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Media type, digest and size.
+    pub descriptor: Descriptor,
+    /// The bytes as received.
+    pub bytes: Bytes,
+}
+
+/// How a blob was put into a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// Sent.
+    Sent,
+    /// It was there.
+    Present,
+    /// Taken over from another repository without sending it.
+    Mounted,
+}
+
+/// A blob to put into a repository.
+#[derive(Clone, Debug)]
+pub struct BlobUpload {
+    /// Its digest and size.
+    pub descriptor: Descriptor,
+    /// Where its bytes come from.
+    pub source: Arc<dyn BlobSource>,
+    /// Repositories of the same registry that are known to hold it.
+    pub origins: Vec<String>,
+}
+
+/// A place that holds manifests and blobs under one name.
+pub trait Repository: Send + Sync + fmt::Debug {
+    /// Its name for messages.
+    fn name(&self) -> String;
+
+    /// The descriptor of a manifest, without its content; `None` if there is none.
+    fn head_manifest<'a>(
+        &'a self,
+        name: &'a ManifestName,
+    ) -> BoxFuture<'a, Result<Option<Descriptor>>>;
+
+    /// A manifest with its bytes, verified against its digest.
+    fn manifest<'a>(&'a self, name: &'a ManifestName) -> BoxFuture<'a, Result<Resolved>>;
+
+    /// Puts a manifest; everything that it points at is there already.
+    fn put_manifest<'a>(
+        &'a self,
+        name: &'a ManifestName,
+        manifest: &'a Resolved,
+    ) -> BoxFuture<'a, Result<()>>;
+
+    /// Whether a blob is there.
+    fn has_blob<'a>(&'a self, blob: &'a Descriptor) -> BoxFuture<'a, Result<bool>>;
+
+    /// The bytes of a blob from `offset`. Not verified: who keeps them checks the digest. A break ends the stream with an error.
+    fn blob<'a>(&'a self, blob: &'a Descriptor, offset: u64) -> BoxFuture<'a, Result<ByteStream>>;
+
+    /// Puts a blob, if it is not there.
+    fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>>;
+
+    /// What this handle has cost so far.
+    fn traffic(&self) -> Traffic;
+}

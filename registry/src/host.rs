@@ -1,0 +1,318 @@
+//! One registry: how it is reached, who we are there, and what it was seen to do.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::header::HeaderValue;
+use reqwest::{Method, StatusCode};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::auth::{Asking, Authenticator, Scopes};
+use crate::error::{Error, Result};
+use crate::options::{ClientOptions, Tls};
+use crate::transport::{Answer, Meter, Request, Transport, Trust, is_loopback};
+
+/// The name of Docker Hub in references, and the host that serves it.
+const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
+
+/// A registry as this process knows it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// As in references.
+    name: String,
+    transport: Arc<Transport>,
+    trust: Trust,
+    tls: Tls,
+    authenticator: Authenticator,
+    /// `https` or `http`, once that is certain.
+    scheme: Mutex<Option<&'static str>>,
+    mounts: watch::Sender<Mounts>,
+    upload_way: Mutex<UploadWay>,
+}
+
+/// How the body of a blob is sent to a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UploadWay {
+    /// Whole, in the request that ends the upload.
+    Put,
+    /// Whole, in a request before that.
+    Patch,
+}
+
+/// What a registry does when it is asked to mount a blob that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mounts {
+    /// Not seen yet.
+    Unknown,
+    /// A small blob is on its way that will tell.
+    Learning,
+    /// It answers 201.
+    Work,
+    /// It begins an upload all the same.
+    Ignored,
+}
+
+/// The one who finds out what mounts do. Dropped without a result, it leaves them unknown.
+pub(crate) struct Learning<'a>(&'a Host);
+
+impl Drop for Learning<'_> {
+    fn drop(&mut self) {
+        self.0.mounts.send_if_modified(|mounts| {
+            let left = *mounts == Mounts::Learning;
+            if left {
+                *mounts = Mounts::Unknown;
+            }
+            left
+        });
+    }
+}
+
+impl Host {
+    pub(crate) fn new(name: &str, transport: Arc<Transport>) -> Self {
+        let options: &ClientOptions = transport.options();
+        let configured = options.hosts.get(name).and_then(|host| host.tls);
+        let tls = configured.unwrap_or(if is_loopback(name) {
+            Tls::Plain
+        } else {
+            Tls::Verify
+        });
+        let scheme = match (configured, tls) {
+            (_, Tls::Verify) => Some("https"),
+            (Some(_), Tls::Plain) => Some("http"),
+            // Loopback without a word from the user: plain HTTP, unless that proves wrong.
+            (None, Tls::Plain) | (_, Tls::Insecure) => None,
+        };
+        Self {
+            authenticator: Authenticator::new(name, options.credentials.clone()),
+            name: name.to_owned(),
+            trust: Trust {
+                registry: name.to_owned(),
+                verify: tls != Tls::Insecure,
+            },
+            tls,
+            scheme: Mutex::new(scheme),
+            mounts: watch::Sender::new(Mounts::Unknown),
+            upload_way: Mutex::new(UploadWay::Put),
+            transport,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// False for a registry whose certificates and addresses are not checked.
+    pub(crate) fn verifies(&self) -> bool {
+        self.trust.verify
+    }
+
+    /// The way that worked last.
+    pub(crate) fn upload_way(&self) -> UploadWay {
+        *self
+            .upload_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn saw_upload_way(&self, way: UploadWay) {
+        *self
+            .upload_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = way;
+    }
+
+    /// What is known of mounts now.
+    pub(crate) fn mounts(&self) -> Mounts {
+        *self.mounts.borrow()
+    }
+
+    /// What is known of mounts when nobody is about to find out more.
+    pub(crate) async fn settled_mounts(&self) -> Mounts {
+        let mut receiver = self.mounts.subscribe();
+        match receiver
+            .wait_for(|mounts| *mounts != Mounts::Learning)
+            .await
+        {
+            Ok(mounts) => *mounts,
+            // The sender is ours.
+            Err(_) => Mounts::Unknown,
+        }
+    }
+
+    /// Becomes the one who finds out, if nobody knows and nobody else is at it.
+    pub(crate) fn learn_mounts(&self) -> Option<Learning<'_>> {
+        let ours = self.mounts.send_if_modified(|mounts| {
+            let unknown = *mounts == Mounts::Unknown;
+            if unknown {
+                *mounts = Mounts::Learning;
+            }
+            unknown
+        });
+        ours.then_some(Learning(self))
+    }
+
+    pub(crate) fn saw_mounts(&self, seen: Mounts) {
+        self.mounts.send_replace(seen);
+    }
+
+    /// The URL of a path below `/v2/`.
+    pub(crate) async fn url(&self, path: &str, meter: &Arc<Meter>) -> Result<Url> {
+        let known = *self.scheme.lock().unwrap_or_else(PoisonError::into_inner);
+        let scheme = match known {
+            Some(scheme) => scheme,
+            None => self.find_scheme(meter).await?,
+        };
+        self.url_with(scheme, path)
+    }
+
+    fn url_with(&self, scheme: &str, path: &str) -> Result<Url> {
+        let host = if self.name == HUB.0 {
+            HUB.1
+        } else {
+            &self.name
+        };
+        Url::parse(&format!("{scheme}://{host}/v2/{path}"))
+            .map_err(|error| Error::protocol(&self.name, format!("it is not a host name: {error}")))
+    }
+
+    /// Finds out whether a registry without TLS settings speaks TLS. Loopback is taken for plain HTTP without asking: the usual case costs nothing.
+    async fn find_scheme(&self, meter: &Arc<Meter>) -> Result<&'static str> {
+        if self.tls == Tls::Plain {
+            return Ok("http");
+        }
+        let request = Request::new(Method::GET, self.url_with("https", "")?, meter.clone());
+        let scheme = match self.transport.exchange(&request, None, &self.trust).await {
+            Ok(answer) => {
+                answer.finish().await;
+                "https"
+            }
+            Err(Error::Network { .. }) => "http",
+            Err(error) => return Err(error),
+        };
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme);
+        Ok(scheme)
+    }
+
+    /// Sends a request with whatever the registry wants for it. Any answer but a refusal of access is given back.
+    pub(crate) async fn send(
+        &self,
+        request: &Request,
+        repository: &str,
+        scopes: &Scopes,
+    ) -> Result<Answer> {
+        let asking = Asking {
+            transport: &self.transport,
+            trust: &self.trust,
+            meter: &request.meter,
+            repository,
+            scopes,
+        };
+        let ours = self.is_ours(&request.url);
+        let mut authorization = if ours {
+            self.authenticator.authorization(&asking).await?
+        } else {
+            None
+        };
+        let mut answer = self.exchange(request, authorization.as_ref()).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED && ours && self.is_ours(&answer.url) {
+            let next = self
+                .authenticator
+                .challenged(&asking, &answer, authorization.as_ref())
+                .await?;
+            if next.is_none() {
+                return Err(self.refused(answer, scopes, repository).await);
+            }
+            answer.finish().await;
+            authorization = next;
+            answer = self.exchange(request, authorization.as_ref()).await?;
+        }
+        if matches!(
+            answer.status(),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        ) && self.is_ours(&answer.url)
+        {
+            return Err(self.refused(answer, scopes, repository).await);
+        }
+        Ok(answer)
+    }
+
+    /// True for URLs of the registry itself: only they get credentials.
+    fn is_ours(&self, url: &Url) -> bool {
+        self.url_with(url.scheme(), "")
+            .is_ok_and(|own| crate::transport::same_origin(&own, url))
+            && (url.scheme() == "https" || self.is_plain())
+    }
+
+    fn is_plain(&self) -> bool {
+        self.tls != Tls::Verify
+    }
+
+    /// Sends a request. The first answer of a registry that was taken for plain HTTP may be that it speaks TLS.
+    async fn exchange(
+        &self,
+        request: &Request,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer> {
+        let answer = self
+            .transport
+            .exchange(request, authorization, &self.trust)
+            .await?;
+        let unsure = self.tls == Tls::Plain
+            && self
+                .scheme
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_none();
+        if !unsure {
+            return Ok(answer);
+        }
+        let mut scheme = "http";
+        if answer.status() == StatusCode::BAD_REQUEST {
+            let probe = Request::new(
+                Method::GET,
+                self.url_with("https", "")?,
+                request.meter.clone(),
+            )
+            .once();
+            if let Ok(answer) = self.transport.exchange(&probe, None, &self.trust).await {
+                answer.finish().await;
+                scheme = "https";
+            }
+        }
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme);
+        if scheme == "http" {
+            return Ok(answer);
+        }
+        let mut again = request.clone();
+        // Between http and https, setting the scheme cannot fail.
+        let _ = again.url.set_scheme(scheme);
+        self.transport
+            .exchange(&again, authorization, &self.trust)
+            .await
+    }
+
+    async fn refused(&self, mut answer: Answer, scopes: &Scopes, repository: &str) -> Error {
+        let status = answer.status();
+        let error = answer.read_error().await;
+        let said = if error.errors.is_empty() {
+            error.body
+        } else {
+            crate::error::describe(&error.errors)
+        };
+        let said = if said.is_empty() {
+            status.to_string()
+        } else {
+            said
+        };
+        let known = self.authenticator.describe(repository).await;
+        Error::Unauthorized {
+            registry: self.name.clone(),
+            what: scopes.to_string(),
+            reason: format!("{said}; {known}"),
+        }
+    }
+}

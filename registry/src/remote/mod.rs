@@ -1,0 +1,135 @@
+//! A repository of a registry.
+//!
+//! ```text
+//! manifests   GET HEAD PUT DELETE  /v2/<name>/manifests/<tag or digest>
+//! blobs       GET HEAD             /v2/<name>/blobs/<digest>
+//! upload      POST PATCH PUT       /v2/<name>/blobs/uploads/
+//! tags        GET                  /v2/<name>/tags/list
+//! ```
+//!
+//! A handle is cheap; all handles of one client share connections, tokens and what is known of the registry. Each counts its own traffic.
+
+mod blobs;
+mod manifests;
+mod tags;
+mod upload;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kiln_store::{Descriptor, Digest};
+use reqwest::Method;
+use url::Url;
+
+use crate::auth::Scopes;
+use crate::content::{BlobUpload, ByteStream, ManifestName, Placed, Repository, Resolved};
+use crate::error::Result;
+use crate::host::Host;
+use crate::transport::{Answer, Meter, Request, Traffic};
+
+/// A repository of a registry.
+#[derive(Clone, Debug)]
+pub struct RemoteRepository {
+    host: Arc<Host>,
+    path: String,
+    scopes: Scopes,
+    meter: Arc<Meter>,
+    /// Where blobs were found to be stored in the end, so that a broken transfer need not ask the registry again.
+    locations: Arc<Mutex<HashMap<Digest, Url>>>,
+}
+
+/// What a handle is for; tokens are asked for accordingly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading.
+    Pull,
+    /// Reading and writing.
+    Push,
+    /// Deleting.
+    Delete,
+}
+
+impl RemoteRepository {
+    pub(crate) fn new(host: Arc<Host>, path: &str, access: Access) -> Self {
+        let scopes = match access {
+            Access::Pull => Scopes::pull(path),
+            Access::Push => Scopes::push(path),
+            Access::Delete => Scopes::delete(path),
+        };
+        Self {
+            host,
+            path: path.to_owned(),
+            scopes,
+            meter: Arc::default(),
+            locations: Arc::default(),
+        }
+    }
+
+    /// The path of the repository in its registry.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    async fn request(&self, method: Method, below: &str) -> Result<Request> {
+        let url = self
+            .host
+            .url(&format!("{}/{below}", self.path), &self.meter)
+            .await?;
+        Ok(Request::new(method, url, self.meter.clone()))
+    }
+
+    async fn send(&self, request: &Request) -> Result<Answer> {
+        self.host.send(request, &self.path, &self.scopes).await
+    }
+
+    /// The name of a manifest for messages.
+    fn shown(&self, name: &ManifestName) -> String {
+        match name {
+            ManifestName::Tag(tag) => format!("{}/{}:{tag}", self.host.name(), self.path),
+            ManifestName::Digest(digest) => format!("{}/{}@{digest}", self.host.name(), self.path),
+        }
+    }
+}
+
+impl Repository for RemoteRepository {
+    fn name(&self) -> String {
+        format!("{}/{}", self.host.name(), self.path)
+    }
+
+    fn head_manifest<'a>(
+        &'a self,
+        name: &'a ManifestName,
+    ) -> BoxFuture<'a, Result<Option<Descriptor>>> {
+        self.head_manifest_inner(name).boxed()
+    }
+
+    fn manifest<'a>(&'a self, name: &'a ManifestName) -> BoxFuture<'a, Result<Resolved>> {
+        self.get_manifest(name).boxed()
+    }
+
+    fn put_manifest<'a>(
+        &'a self,
+        name: &'a ManifestName,
+        manifest: &'a Resolved,
+    ) -> BoxFuture<'a, Result<()>> {
+        self.put_manifest_inner(name, manifest).boxed()
+    }
+
+    fn has_blob<'a>(&'a self, blob: &'a Descriptor) -> BoxFuture<'a, Result<bool>> {
+        self.head_blob(blob).boxed()
+    }
+
+    fn blob<'a>(&'a self, blob: &'a Descriptor, offset: u64) -> BoxFuture<'a, Result<ByteStream>> {
+        self.get_blob(blob, offset).boxed()
+    }
+
+    fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>> {
+        self.put_blob_inner(upload).boxed()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.meter.traffic()
+    }
+}
