@@ -38,6 +38,11 @@ impl Kiln {
         }
     }
 
+    /// Who runs it.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// The binary.
     pub fn program(&self) -> &Path {
         &self.program

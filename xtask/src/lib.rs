@@ -5,10 +5,12 @@
 //! Everything started through these types ends with them, also when a test panics and when the
 //! process is interrupted ([`interrupt`]).
 
+pub mod busybox;
 pub mod docker_registry;
 pub mod identity;
 pub mod interrupt;
 pub mod kiln;
 pub mod process;
 pub mod program;
+pub mod random;
 pub mod scratch;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{Task, demo, dist, test};
+use commands::{Task, bench, demo, dist, soak, test};
 use xtask::interrupt;
 
 /// Tasks of development.
@@ -23,8 +23,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     interrupt::install();
     let done = match arguments.task {
+        Task::Bench(options) => bench::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Dist => dist::run().map(|_| ()),
+        Task::Soak(options) => soak::run(&options),
         Task::Test(options) => test::run(&options),
     };
     match done {

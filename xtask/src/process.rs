@@ -1,6 +1,6 @@
 //! Running commands to their end, with a time limit, and in the background.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -100,6 +100,41 @@ pub fn stream(command: &mut Command, limit: Duration) -> Result<()> {
         }
         None => bail!("`{what}` did not end within {} s", limit.as_secs()),
     }
+}
+
+/// Runs a command and hands each line of its output to `take` as it comes; its error output goes to
+/// this process's own.
+pub fn stream_lines(
+    command: &mut Command,
+    limit: Duration,
+    mut take: impl FnMut(&str),
+) -> Result<ExitStatus> {
+    let what = describe(command);
+    let deadline = Instant::now() + limit;
+    let mut process = Background::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let (sender, receiver) = mpsc::channel();
+    let output = process.child.stdout.take().map(BufReader::new);
+    std::thread::spawn(move || {
+        for line in output.into_iter().flat_map(|output| output.split(b'\n')) {
+            // The receiver is gone when the time is up.
+            let Ok(line) = line else { break };
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    loop {
+        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => take(&String::from_utf8_lossy(&line)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                bail!("`{what}` did not end within {} s", limit.as_secs())
+            }
+        }
+    }
+    let status = process.wait(OUTPUT_GRACE)?;
+    interrupt::check()?;
+    status.with_context(|| format!("`{what}` closed its output but does not end"))
 }
 
 fn finish(command: &mut Command, input: &[u8], limit: Duration) -> Result<Finished> {

@@ -1,7 +1,9 @@
 //! One file for each task.
 
+pub mod bench;
 pub mod demo;
 pub mod dist;
+pub mod soak;
 pub mod test;
 
 use clap::Subcommand;
@@ -9,10 +11,14 @@ use clap::Subcommand;
 /// The tasks.
 #[derive(Debug, Subcommand)]
 pub enum Task {
+    /// Measure kiln beside its peers and write docs/performance.md
+    Bench(bench::Options),
     /// Take a real workload all the way: build, push, pull, run
     Demo(demo::Options),
     /// Make the release: one static file, target/dist/kiln
     Dist,
+    /// Kill builds at hundreds of random moments
+    Soak(soak::Options),
     /// Run every check: format, lints, unit tests, end-to-end tests
     Test(test::Options),
 }

@@ -1,0 +1,21 @@
+//! End-to-end tests: the built binary, driven as a user drives it, as root and as an ordinary user.
+//!
+//! Every scenario gets an environment of its own ([`support::TestEnv`]): a store and a context on a
+//! tmpfs, a small base image, registries on loopback when it asks for them. It ends with the test.
+
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test ends at the first surprise and says what it skips"
+)]
+
+mod support;
+
+mod build;
+mod containers;
+mod errors;
+mod exchange;
+mod hostile;
+mod interrupted;
+mod registry;
