@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use xtask::process::Background;
+use xtask::background::Background;
 use xtask::random::{MOMENTS_VARIABLE, Random};
 
 use crate::support::{TestEnv, scenarios};

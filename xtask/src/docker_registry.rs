@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::background::Background;
 use crate::identity::Identity;
-use crate::process::{Background, run};
+use crate::process::run;
 use crate::program;
 
 /// Time for the registry to answer after its start, and for other small things.

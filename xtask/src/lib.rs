@@ -5,6 +5,7 @@
 //! Everything started through these types ends with them, also when a test panics and when the
 //! process is interrupted ([`interrupt`]).
 
+pub mod background;
 pub mod busybox;
 pub mod docker_registry;
 pub mod identity;

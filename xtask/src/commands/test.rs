@@ -1,13 +1,16 @@
 //! `cargo xtask test`: every check there is, with totals.
 
+mod binaries;
 mod tally;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use xtask::identity::{Identity, TEST_USER};
 use xtask::process;
+use xtask::scratch::Scratch;
 
 use crate::commands::dist;
 use crate::needs::{self, For};
@@ -16,6 +19,9 @@ use tally::Tally;
 
 /// Two slow cores that compile everything first.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
+
+/// What all temporary files of the tests take, with reserve.
+const ROOM: u64 = 2 << 30;
 
 /// Options of the tests.
 #[derive(Debug, Args)]
@@ -75,8 +81,11 @@ fn part(tally: &mut Tally, name: &str, work: impl FnOnce() -> Result<()>) {
     tally.count(name, done.is_ok());
 }
 
+/// The tests of the harness: all as the current user, then, for root, those of the libraries that
+/// make and run trees once more as the test user.
 fn tests(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
-    let started = Instant::now();
+    let current = Identity::current()?;
+    let scratch = Scratch::new("kiln-tests", &current, ROOM, &workspace::cache())?;
     let mut command: Command = workspace::cargo();
     command.args([
         "test",
@@ -86,21 +95,70 @@ fn tests(tally: &mut Tally, filter: Option<&str>) -> Result<()> {
         "--",
         "--show-output",
     ]);
-    command.args(filter);
+    command
+        .args(filter)
+        .env("TMPDIR", scratch.directory("own")?);
+    harness(tally, "tests", &mut command)?;
+    if current.is_root() {
+        as_test_user(tally, filter, &scratch)?;
+    }
+    let left = scratch.processes();
+    if !left.is_empty() {
+        tally.count(
+            &format!("processes that the tests leave behind ({left:?})"),
+            false,
+        );
+    }
+    Ok(())
+}
+
+fn as_test_user(tally: &mut Tally, filter: Option<&str>, scratch: &Scratch) -> Result<()> {
+    let user = Identity::named(TEST_USER)?;
+    let temporary = scratch.directory("user")?;
+    user.take(&temporary)?;
+    for binary in binaries::of_libraries()? {
+        let name = format!("tests of {} as {}", binary.package, user.name);
+        if !user.can_read(&binary.directory)? {
+            println!(
+                "{name} skipped: needs a workspace that {} can read",
+                user.name
+            );
+            tally.skip();
+            continue;
+        }
+        let copy = scratch.path().join(&binary.package);
+        std::fs::copy(&binary.path, &copy)
+            .with_context(|| format!("copy {}", binary.path.display()))?;
+        let mut command = user.command(&copy);
+        command
+            .arg("--show-output")
+            .args(filter)
+            .current_dir(&binary.directory);
+        command
+            .env("TMPDIR", &temporary)
+            .env("INSTA_WORKSPACE_ROOT", workspace::root());
+        harness(tally, &name, &mut command)?;
+    }
+    Ok(())
+}
+
+/// Runs a command that prints as the test harness does.
+fn harness(tally: &mut Tally, name: &str, command: &mut Command) -> Result<()> {
+    let started = Instant::now();
     // Snapshots are compared, never written.
     command
         .env("INSTA_UPDATE", "no")
         .env("CARGO_TERM_COLOR", "never");
     let before = tally.failed();
-    let status = process::stream_lines(&mut command, LIMIT, |line| {
+    let status = process::stream_lines(command, LIMIT, |line| {
         if let Some(text) = tally.line(line) {
             println!("{text}");
         }
     })?;
     tally.end_of_output();
     if !status.success() && tally.failed() == before {
-        tally.count("the tests do not run to their end", false);
+        tally.count(&format!("{name} do not run to their end"), false);
     }
-    println!("tests: {:.1} s", started.elapsed().as_secs_f64());
+    println!("{name}: {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }

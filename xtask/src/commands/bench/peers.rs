@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use xtask::background::Background;
 use xtask::docker_registry::DockerRegistry;
 use xtask::identity::Identity;
 use xtask::kiln::Kiln;
-use xtask::process::{self, Background};
+use xtask::process;
 use xtask::scratch::Scratch;
 use xtask::{busybox, program};
 
