@@ -166,7 +166,7 @@ impl Store {
         index: &Index,
         wanted: &Platform,
     ) -> Result<(Digest, Vec<u8>, Manifest)> {
-        let offered: Vec<(&Descriptor, Platform)> = images_of(index).collect();
+        let offered: Vec<(&Descriptor, Platform)> = index.images().collect();
         let platforms: Vec<Platform> = offered
             .iter()
             .map(|(_, platform)| platform.clone())
@@ -235,17 +235,19 @@ impl Store {
     }
 }
 
-/// The images of an index with their platforms, attestations left out. One image without a platform counts as this machine's.
-fn images_of(index: &Index) -> impl Iterator<Item = (&Descriptor, Platform)> {
-    let alone = index.manifests.len() == 1;
-    index
-        .manifests
-        .iter()
-        .filter_map(move |descriptor| match &descriptor.platform {
-            Some(platform) if platform.is_unknown() => None,
-            Some(platform) => Some((descriptor, platform.clone().normalized())),
-            None => alone.then(|| (descriptor, Platform::host())),
-        })
+impl Index {
+    /// The images of this index with their platforms, attestations left out. One image without a platform counts as this
+    /// machine's.
+    pub fn images(&self) -> impl Iterator<Item = (&Descriptor, Platform)> {
+        let alone = self.manifests.len() == 1;
+        self.manifests
+            .iter()
+            .filter_map(move |descriptor| match &descriptor.platform {
+                Some(platform) if platform.is_unknown() => None,
+                Some(platform) => Some((descriptor, platform.clone().normalized())),
+                None => alone.then(|| (descriptor, Platform::host())),
+            })
+    }
 }
 
 /// Names for a message.
