@@ -1,5 +1,7 @@
 //! What is wrong with a file, as values. Rendering them for people is the caller's work.
 
+pub mod codes;
+
 use serde::Serialize;
 
 use crate::span::{LineIndex, Span};

@@ -9,7 +9,6 @@ mod pattern;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use lexer::Lexer;
-pub(crate) use lexer::RawWord;
 
 use crate::quote::go_quote;
 

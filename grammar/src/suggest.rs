@@ -10,9 +10,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| {
-            *distance < MAX_DISTANCE
-                && *distance < candidate.chars().count().max(2)
-                && *candidate != word
+            *distance < MAX_DISTANCE && *distance < candidate.chars().count() && *candidate != word
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

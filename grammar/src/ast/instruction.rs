@@ -64,6 +64,8 @@ pub struct Instruction {
     pub comments: Vec<Comment>,
     /// Value of a `# check=...` comment among them.
     pub check: Option<Word>,
+    /// Blank lines between its continuations, which will be an error one day.
+    pub empty_lines: Vec<Span>,
 }
 
 impl Instruction {

@@ -55,6 +55,15 @@ impl Lexer {
         }
     }
 
+    /// Keeps quotes in the result.
+    #[must_use]
+    pub fn raw_quotes(self) -> Self {
+        Self {
+            raw_quotes: true,
+            ..self
+        }
+    }
+
     /// Keeps quotes and escapes in the result.
     #[must_use]
     pub fn raw(self) -> Self {
@@ -96,6 +105,17 @@ impl Lexer {
                 word: word.to_owned(),
                 reason,
             }),
+        }
+    }
+
+    /// Whether `word` can be expanded at all: fails only on what no values of variables can change.
+    ///
+    /// # Errors
+    /// Fails on unterminated quotes and braces and on substitutions that do not exist.
+    pub fn check(&self, word: &str) -> Result<(), ExpandError> {
+        match self.keep_unset().expand(word, &super::Unset) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -251,6 +271,13 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
                     };
                     words.raw(&value, (start, self.position));
                     text.push_str(&value);
+                }
+                '<' => {
+                    let length = heredoc_operator(&self.input[start..]);
+                    self.position += length;
+                    let operator = &self.input[start..self.position];
+                    words.raw(operator, (start, self.position));
+                    text.push_str(operator);
                 }
                 _ => self.ordinary(&mut text, &mut words),
             }
@@ -481,6 +508,14 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
         };
         self.position += length;
         rest[..length].to_owned()
+    }
+}
+
+/// The length of `<<` with the blanks behind it, which belong to the word that follows, or of a `<` alone.
+fn heredoc_operator(text: &str) -> usize {
+    match text.strip_prefix("<<") {
+        Some(rest) => text.len() - rest.trim_start_matches([' ', '\t', '\r']).len(),
+        None => 1,
     }
 }
 

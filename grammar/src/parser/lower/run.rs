@@ -1,0 +1,113 @@
+//! `RUN` with its mounts, network, security and devices.
+
+use super::super::flags;
+use super::{Context, quoted};
+use crate::ast::{CommandForm, Device, InstructionKind, Network, Run, Security, Word};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::mount::{Mount, MountKind};
+use crate::suggest::nearest;
+
+impl Context<'_> {
+    pub(super) fn run(&mut self) -> Option<InstructionKind> {
+        let command = self.command()?;
+        if command == CommandForm::Json(Vec::new()) {
+            self.error(
+                codes::ARGUMENT_COUNT,
+                self.name_span(),
+                "RUN requires at least one argument",
+            );
+            return None;
+        }
+        let flags = &self.syntax.flags;
+        let mounts = flags::values(flags, "mount");
+        let devices = flags::values(flags, "device").iter().map(device).collect();
+        let network = flags::value(flags, "network").cloned();
+        let security = flags::value(flags, "security").cloned();
+        for mount in &mounts {
+            self.check_mount(mount);
+        }
+        let network = network.map_or(Network::Default, |word| self.network(&word));
+        let security = security.map_or(Security::Sandbox, |word| self.security(&word));
+        Some(InstructionKind::Run(Run {
+            command,
+            mounts,
+            network,
+            security,
+            devices,
+        }))
+    }
+
+    fn network(&mut self, word: &Word) -> Network {
+        match word.text.as_str() {
+            "default" => Network::Default,
+            "none" => Network::None,
+            "host" => Network::Host,
+            other => {
+                let message = quoted("invalid network mode ", other, "");
+                self.mode_error(word, message, &["default", "none", "host"]);
+                Network::Default
+            }
+        }
+    }
+
+    fn security(&mut self, word: &Word) -> Security {
+        match word.text.as_str() {
+            "sandbox" => Security::Sandbox,
+            "insecure" => Security::Insecure,
+            other => {
+                let message = quoted("security ", other, " is not valid");
+                self.mode_error(word, message, &["sandbox", "insecure"]);
+                Security::Sandbox
+            }
+        }
+    }
+
+    fn mode_error(&mut self, word: &Word, message: String, choices: &[&'static str]) {
+        let mut diagnostic = Diagnostic::error(codes::RUN_MODE, word.span, message)
+            .help(format!("one of {}", choices.join(", ")));
+        if let Some(choice) = nearest(&word.text, choices.iter().copied()) {
+            diagnostic = diagnostic.fix(word.span, choice, format!("write {choice}"));
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Reports a mount that is wrong whatever its variables are.
+    fn check_mount(&mut self, word: &Word) {
+        if word.text.contains('$') {
+            return;
+        }
+        let escape = self.escape;
+        if let Err(error) = Mount::parse(&word.text, |value| {
+            crate::expand::expand(value, escape, &crate::expand::Unset)
+        }) {
+            let mut diagnostic = Diagnostic::error(codes::MOUNT, word.span, error.to_string());
+            if error.0.starts_with("unsupported mount type") {
+                diagnostic =
+                    diagnostic.help(format!("the types are {}", MountKind::NAMES.join(", ")));
+            } else if error.0.starts_with("invalid mount target") {
+                diagnostic = diagnostic
+                    .help("give the mount a place in the container, as in `target=/path`");
+            }
+            self.diagnostics.push(diagnostic);
+        }
+    }
+}
+
+fn device(word: &Word) -> Device {
+    let (mut name, mut required) = (String::new(), false);
+    for field in word.text.split(',') {
+        match field.split_once('=') {
+            Some(("name", value)) => value.clone_into(&mut name),
+            Some(("required", value)) => {
+                required = value.eq_ignore_ascii_case("true") || value == "1"
+            }
+            _ if field == "required" => required = true,
+            _ => field.clone_into(&mut name),
+        }
+    }
+    Device {
+        name,
+        required,
+        raw: word.clone(),
+    }
+}
