@@ -165,3 +165,36 @@ pub fn tree_size(path: &Path) -> u64 {
         })
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn asks_for_the_login_it_was_given_and_ends() {
+        if program::find("docker-registry").is_none() || program::find("htpasswd").is_none() {
+            println!("skipped: needs docker-registry and htpasswd");
+            return;
+        }
+        let identity = Identity::current().unwrap();
+        let scratch = Scratch::new("xtask-registry", &identity, 0, Path::new("/tmp")).unwrap();
+        let login = Login {
+            user: "ada".into(),
+            password: "secret".into(),
+        };
+        let open =
+            DockerRegistry::start(&identity, &scratch.directory("open").unwrap(), None).unwrap();
+        let closed = DockerRegistry::start(
+            &identity,
+            &scratch.directory("closed").unwrap(),
+            Some(&login),
+        )
+        .unwrap();
+        assert_eq!(get(open.address, "/v2/").unwrap().0, 200);
+        assert_eq!(get(closed.address, "/v2/").unwrap().0, 401);
+        let address = open.address;
+        drop(open);
+        assert!(get(address, "/v2/").is_err());
+    }
+}

@@ -60,7 +60,9 @@ pub fn capture_with_input(
     limit: Duration,
 ) -> Result<Finished> {
     interrupt::check()?;
-    finish(command, input, limit)
+    let finished = finish(command, input, limit)?;
+    interrupt::check()?;
+    Ok(finished)
 }
 
 /// As [`capture`], also when this process was interrupted: for cleaning up.
