@@ -5,7 +5,7 @@ use std::path::Path;
 
 use std::time::Duration;
 
-use crate::support::{TestEnv, scenarios};
+use crate::support::{TestEnv, forged, lacks, scenarios};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -17,6 +17,7 @@ scenarios!(
     a_step_cannot_reach_the_store,
     a_container_name_is_no_path,
     names_with_odd_bytes_survive,
+    layers_made_to_escape_do_not,
 );
 
 /// A file outside that must be neither read nor written.
@@ -153,4 +154,68 @@ fn names_with_odd_bytes_survive(env: &TestEnv) {
     env.kiln().delete_store().unwrap();
     env.ok(&["pull", &image]);
     assert_eq!(env.output_of(&image, sums), before);
+}
+
+/// Shell lines that make `layer.tar` of a file `evil`; `$OUT` is the place that must stay untouched.
+const ESCAPES: &[(&str, &str)] = &[
+    (
+        "dots",
+        "tar -cPf layer.tar --transform \"s|^evil|../../../../../../../..$OUT/new|\" evil",
+    ),
+    (
+        "absolute",
+        "tar -cPf layer.tar --transform \"s|^evil|$OUT/new|\" evil",
+    ),
+    (
+        "link",
+        "ln -s $OUT way; tar -cf layer.tar way; tar -rPf layer.tar --transform \"s|^evil|way/new|\" evil",
+    ),
+    (
+        "link-up",
+        "ln -s ../../../../../../../..$OUT way; tar -cf layer.tar way; \
+         tar -rPf layer.tar --transform \"s|^evil|way/file|\" evil",
+    ),
+    (
+        "hard-link",
+        "ln evil hard; tar -cPf layer.tar --transform \"s|^evil|$OUT/file|RSh\" evil hard; \
+         tar -rPf layer.tar --transform \"s|^evil|hard|\" evil",
+    ),
+    (
+        "whiteout",
+        "ln -s $OUT way; tar -cf layer.tar way; tar -rPf layer.tar --transform \"s|^evil|way/.wh.file|\" evil; \
+         tar -rPf layer.tar --transform \"s|^evil|way/.wh..wh..opq|\" evil",
+    ),
+];
+
+fn layers_made_to_escape_do_not(env: &TestEnv) {
+    if lacks("skopeo") {
+        return;
+    }
+    let outside = outside(env);
+    for (name, script) in ESCAPES {
+        let directory = env.scratch().directory(&format!("make-{name}")).unwrap();
+        let mut make = std::process::Command::new("sh");
+        make.args(["-ec", &format!("echo evil > evil; {script}")])
+            .current_dir(&directory)
+            .env("OUT", &outside);
+        xtask::process::run(&mut make, LIMIT).unwrap();
+        let image = forged::push(env, name, &directory.join("layer.tar"));
+        // Refused or unpacked inside: both are right.
+        let pulled = env.run(&["pull", &image]);
+        assert!([0, 1].contains(&pulled.code()), "{name}: {}", pulled.stderr);
+        if pulled.status.success() {
+            env.build(
+                &format!("FROM {image}\nCOPY --from=base /bin /bin\nRUN ls -R /\nCOPY . /way/\n"),
+                &[],
+            );
+        }
+        // ADD unpacks the same bytes by another way.
+        std::fs::copy(
+            directory.join("layer.tar"),
+            Path::new(env.context()).join("layer.tar"),
+        )
+        .unwrap();
+        env.build("FROM base\nADD layer.tar /\n", &[]);
+        assert_untouched(&outside);
+    }
 }

@@ -1,6 +1,7 @@
 //! What the scenarios stand on.
 
 mod environment;
+pub mod forged;
 mod shown;
 
 use xtask::identity::{Identity, TEST_USER};
