@@ -5,23 +5,28 @@
 //! processes share without a daemon. It depends on no other crate of kiln, prints nothing, reads no
 //! environment and finds no paths by itself.
 
+pub mod accounts;
 mod config;
 mod descriptor;
 mod digest;
 mod error;
 mod identity;
+pub mod layer;
 mod manifest;
 pub mod media_type;
 mod platform;
 mod reference;
 #[allow(dead_code)]
 mod store;
+pub mod tree;
+pub mod view;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, NameSet, RootFs};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error::{Error, Result};
 pub use identity::{CacheKey, ChainId, ContentDigest, DiffId, ImageId};
+pub use layer::{CommitOptions, Compression, LayerError, LayerRecord, Limits, Stack};
 pub use manifest::{Index, MANIFEST_LIMIT, Manifest, ManifestKind};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
@@ -31,3 +36,5 @@ pub use store::lock::LockGuard;
 pub use store::record::Record;
 pub use store::temporary::TemporaryDirectory;
 pub use store::{OverlayXattrs, Store, StoreOptions};
+pub use tree::{Attributes, Kind, Metadata, NewTree, TreeWriter};
+pub use view::{Entry, Follow, View};

@@ -1,0 +1,124 @@
+//! Making a layer from the directory that a step wrote.
+
+mod differ;
+mod unshare;
+
+use std::fs::File;
+
+use differ::{Differ, Source};
+
+use super::keep::Kept;
+use super::record::StoredPath;
+use super::write::LayerWriter;
+use super::{CommitOptions, Compression, LayerError, LayerRecord, Origin, Result};
+use crate::tree::NewTree;
+use crate::{Descriptor, DiffId, Digest, Stack, Store};
+
+impl Store {
+    /// Makes a layer of a tree: its difference from the stack below, as a tar with its digests in one pass, and the tree as
+    /// the layer's directory. The overlay mount must be gone and nobody may change the tree any more.
+    ///
+    /// The same tree above the same stack gives the same bytes everywhere.
+    pub fn commit_tree(
+        &self,
+        tree: NewTree,
+        below: &Stack,
+        options: &CommitOptions,
+    ) -> Result<LayerRecord> {
+        let view = below.view();
+        let blob = match options.compression {
+            Some(compression) => Some((compression, self.blob_writer()?)),
+            None => None,
+        };
+        let family = self.options().overlay_xattrs;
+        let mut differ = Differ::new(
+            Source::Below(&view),
+            family,
+            options.clamp_mtime,
+            LayerWriter::new(blob)?,
+        );
+        differ.run(&tree.open()?)?;
+        let implied = std::mem::take(&mut differ.implied);
+        let written = differ.writer.finish()?;
+        let blobs = match (options.compression, written.blob) {
+            (Some(compression), Some((digest, size))) => {
+                vec![Descriptor::new(compression.media_type(), digest, size)]
+            }
+            _ => Vec::new(),
+        };
+        let record = LayerRecord {
+            diff_id: DiffId(written.tar),
+            content: written.content,
+            tar_size: written.tar_size,
+            entries: written.entries,
+            origin: Origin::Written,
+            implied: implied.into_iter().map(StoredPath).collect(),
+            links: Vec::new(),
+            left_out: Vec::new(),
+            blobs,
+        };
+        match self.keep_layer(&tree, record)? {
+            Kept::New(record) => {
+                self.extend_chain(below, &record)?;
+                Ok(record)
+            }
+            Kept::Known(record) => Ok(record),
+        }
+    }
+
+    /// The blob of a layer in the given compression: the one that is here, or one made now from the layer's files.
+    ///
+    /// For a pulled layer any blob that is here will do, as its registry's bytes are the ones to keep.
+    pub fn layer_blob(&self, diff_id: &DiffId, compression: Compression) -> Result<Descriptor> {
+        let Some(record) = self.layer(diff_id)? else {
+            return Err(LayerError::Missing(diff_id.to_string()));
+        };
+        let fits = |blob: &&Descriptor| {
+            record.origin == Origin::Received || blob.media_type == compression.media_type()
+        };
+        for blob in record.blobs.iter().filter(fits) {
+            if self.blob_size(&blob.digest)? == Some(blob.size) {
+                return Ok(blob.clone());
+            }
+        }
+        if record.origin == Origin::Received {
+            return Err(LayerError::BlobGone(diff_id.to_string()));
+        }
+        let (digest, size) = self.rewrite(&record, compression)?;
+        let blob = Descriptor::new(compression.media_type(), digest, size);
+        if compression != Compression::None {
+            self.add_blobs(record, std::slice::from_ref(&blob))?;
+        }
+        Ok(blob)
+    }
+
+    /// Writes the archive of a layer again from its files.
+    fn rewrite(&self, record: &LayerRecord, compression: Compression) -> Result<(Digest, u64)> {
+        let files = self.layer_files(&record.diff_id);
+        let held = File::open(&files).map_err(|error| LayerError::host("open", &files, error))?;
+        let implied = record
+            .implied
+            .iter()
+            .map(|path| path.0.as_slice())
+            .collect();
+        let writer = LayerWriter::new(Some((compression, self.blob_writer()?)))?;
+        let mut differ = Differ::new(
+            Source::Implied(implied),
+            self.options().overlay_xattrs,
+            None,
+            writer,
+        );
+        differ.run(&held.into())?;
+        let written = differ.writer.finish()?;
+        if written.tar != *record.diff_id.digest() {
+            return Err(LayerError::Mismatch {
+                what: "the layer's directory in the store",
+                expected: record.diff_id.to_string(),
+                actual: written.tar.to_string(),
+            });
+        }
+        written
+            .blob
+            .ok_or_else(|| LayerError::BlobGone(record.diff_id.to_string()))
+    }
+}
