@@ -13,13 +13,21 @@
 mod sys;
 
 mod capabilities;
+mod child;
 pub mod container;
 mod error;
+mod explain;
 mod launcher;
 mod parent;
+mod plan;
 pub mod probe;
+mod report;
+mod seccomp;
 mod spec;
+mod transport;
 pub mod userns;
+mod wire;
+mod zygote;
 
 pub use error::LaunchError;
 pub use launcher::{Child, Launcher, LauncherOptions, MonitorProcess};
@@ -33,5 +41,5 @@ pub use spec::{
 ///
 /// Must be the first line of `main`: the zygote has to be single-threaded.
 pub fn init() {
-    launcher::become_zygote();
+    zygote::become_zygote();
 }

@@ -2,32 +2,246 @@
 //!
 //! A parent is single-threaded and lives in the pruned mount namespace, where the store is `/store`.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+use crate::child::{self, Launch};
+use crate::explain;
+use crate::plan::{self, Plan, Prepared, Site};
+use crate::report::{Reporter, records};
+use crate::sys::exec::StringArray;
+use crate::sys::process::{Cloned, clone_child};
+use crate::wire::Bytes;
+use crate::zygote::place;
+use crate::zygote::protocol::Answer;
 use crate::{Exit, Join, LaunchError, Spec, Stdio};
+
+/// How many private files are kept before all are dropped and made anew on demand.
+const CONTENT_LIMIT: usize = 256;
 
 /// Starts processes by plan and is their parent.
 #[derive(Debug)]
-pub struct Parent {}
+pub struct Parent {
+    user_xattrs: bool,
+    throttled_processors: u32,
+    /// Private files by content, so that steps with the same hosts file share one.
+    contents: HashMap<Vec<u8>, CString>,
+    content_count: u64,
+}
+
+/// A launch that failed before or in the clone.
+#[derive(Debug)]
+pub(crate) struct NotStarted {
+    what: &'static str,
+    errno: Errno,
+}
+
+impl NotStarted {
+    pub(crate) fn into_answer(self) -> Answer {
+        crate::zygote::failed(self.what, self.errno)
+    }
+
+    fn into_error(self) -> LaunchError {
+        explain::operation(self.what, "", self.errno.raw_os_error(), &[])
+    }
+}
 
 impl Parent {
     /// Directory of the store in the mount namespace of the zygote and of monitors.
     pub const STORE: &str = "/store";
 
-    /// Starts a container's first process. Its end is waited for with [`Started::reap`].
-    pub fn spawn(&mut self, _spec: &Spec, _stdio: Stdio) -> Result<Started, LaunchError> {
-        Err(LaunchError::Gone("not built yet".to_owned()))
+    pub(crate) fn new(user_xattrs: bool, throttled_processors: u32) -> Self {
+        Self {
+            user_xattrs,
+            throttled_processors,
+            contents: HashMap::new(),
+            content_count: 0,
+        }
+    }
+
+    /// Starts a container's first process. Paths in the spec are below [`Parent::STORE`]. The process goes on when this
+    /// parent ends.
+    pub fn spawn(&mut self, spec: &Spec, stdio: Stdio) -> Result<Started, LaunchError> {
+        let site = Site {
+            store_root: Self::STORE.into(),
+            user_xattrs: self.user_xattrs,
+            throttled_processors: self.throttled_processors,
+        };
+        let prepared = plan::container(&site, spec, stdio)?;
+        self.start(prepared)
     }
 
     /// Starts a further process in the container whose first process is `init` (a pidfd).
     pub fn join(
         &mut self,
-        _init: BorrowedFd<'_>,
-        _join: &Join,
-        _stdio: Stdio,
+        init: BorrowedFd<'_>,
+        join: &Join,
+        stdio: Stdio,
     ) -> Result<Started, LaunchError> {
-        Err(LaunchError::Gone("not built yet".to_owned()))
+        let pidfd = init
+            .try_clone_to_owned()
+            .map_err(|source| LaunchError::Operation {
+                operation: "duplicate a descriptor".to_owned(),
+                object: String::new(),
+                source,
+                hint: None,
+            })?;
+        let prepared = plan::join(join, pidfd, stdio)?;
+        // Children of this process are born in the container's pid namespace until it is set back.
+        let enter = |what, pidfd: BorrowedFd<'_>| {
+            crate::sys::process::join_namespaces(pidfd, libc::CLONE_NEWPID)
+                .map_err(|errno| NotStarted { what, errno }.into_error())
+        };
+        let own = rustix::process::pidfd_open(
+            rustix::process::getpid(),
+            rustix::process::PidfdFlags::empty(),
+        )
+        .map_err(|errno| {
+            NotStarted {
+                what: "open the own process",
+                errno,
+            }
+            .into_error()
+        })?;
+        enter("enter the container's process namespace", init)?;
+        let started = self.start(prepared);
+        enter("leave the container's process namespace", own.as_fd())?;
+        started
     }
+
+    fn start(&mut self, prepared: Prepared) -> Result<Started, LaunchError> {
+        let Prepared { plan, fds } = prepared;
+        let fds: Vec<OwnedFd> = fds
+            .iter()
+            .map(|fd| fd.try_clone())
+            .collect::<Result<_, _>>()
+            .map_err(|error| {
+                explain::operation(
+                    "duplicate a descriptor",
+                    "",
+                    error.raw_os_error().unwrap_or(0),
+                    &[],
+                )
+            })?;
+        self.launch(&plan, &fds).map_err(NotStarted::into_error)
+    }
+
+    /// Clones a child that runs the plan.
+    pub(crate) fn launch(&mut self, plan: &Plan, fds: &[OwnedFd]) -> Result<Started, NotStarted> {
+        let failed = |what| move |errno| NotStarted { what, errno };
+        let contents = self
+            .contents(&plan.contents)
+            .map_err(failed("write a private file"))?;
+        let arguments = StringArray::new(plan.program.argv.clone());
+        let environment = StringArray::new(plan.program.env.clone());
+        let launch = Launch {
+            plan,
+            fds,
+            contents: &contents,
+            arguments: &arguments,
+            environment: &environment,
+        };
+        let cgroup = match plan.cgroup {
+            None => None,
+            Some(index) => {
+                let fd = fds
+                    .get(index as usize)
+                    .ok_or(Errno::BADF)
+                    .map_err(failed("find the cgroup"))?;
+                Some(fd.as_fd())
+            }
+        };
+        let (reader, writer) =
+            pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(failed("make a pipe"))?;
+        match clone_child(plan.namespaces, cgroup)
+            .map_err(failed("create the container's namespaces"))?
+        {
+            Cloned::Child => {
+                drop(reader);
+                let alive = || !reader_gone(writer.as_fd());
+                child::run(&launch, Reporter(writer.as_fd()), alive)
+            }
+            Cloned::Parent { pid, pidfd } => Ok(Started {
+                pid,
+                pidfd,
+                report: reader,
+                collected: Vec::new(),
+                program: program_name(plan),
+            }),
+        }
+    }
+
+    /// Paths of private files with these contents.
+    fn contents(&mut self, contents: &[Bytes]) -> Result<Vec<CString>, Errno> {
+        if self.contents.len() + contents.len() > CONTENT_LIMIT {
+            for path in std::mem::take(&mut self.contents).into_values() {
+                // Mounts of running children keep the file itself. In a monitor, the zygote may have been faster.
+                let name = path
+                    .to_bytes()
+                    .rsplit(|byte| *byte == b'/')
+                    .next()
+                    .unwrap_or_default();
+                let directory = rustix::fs::open(
+                    place::CONTENT,
+                    OFlags::PATH | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )?;
+                let _ = rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty());
+            }
+        }
+        contents
+            .iter()
+            .map(|content| self.content(&content.0))
+            .collect()
+    }
+
+    fn content(&mut self, content: &[u8]) -> Result<CString, Errno> {
+        if let Some(path) = self.contents.get(content) {
+            return Ok(path.clone());
+        }
+        self.content_count += 1;
+        // A monitor inherits count and files: its own process id keeps the names apart.
+        let name = format!(
+            "{}-{}",
+            rustix::process::getpid().as_raw_nonzero(),
+            self.content_count
+        );
+        let directory = rustix::fs::open(
+            place::CONTENT,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, name.as_str(), flags, Mode::from_raw_mode(0o644))?;
+        let mut rest = content;
+        while !rest.is_empty() {
+            let count = rustix::io::write(&file, rest)?;
+            rest = &rest[count..];
+        }
+        let mut path = place::SHOWN.to_bytes().to_vec();
+        path.extend_from_slice(b"/");
+        path.extend_from_slice(name.as_bytes());
+        let path = CString::new(path).map_err(|_| Errno::INVAL)?;
+        self.contents.insert(content.to_vec(), path.clone());
+        Ok(path)
+    }
+}
+
+/// Whether nobody can read from a pipe any more.
+fn reader_gone(writer: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&writer, PollFlags::empty())];
+    let now = rustix::time::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::ERR)
 }
 
 /// A child that was cloned and is on its way to its program.
@@ -39,17 +253,89 @@ pub struct Started {
     pub pidfd: OwnedFd,
     /// Carries the report of a failed launch; end of file without one means that the program was executed.
     report: OwnedFd,
+    collected: Vec<u8>,
+    program: String,
+}
+
+fn program_name(plan: &Plan) -> String {
+    plan.program
+        .argv
+        .first()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 impl Started {
     /// Waits until the program was executed, or says why it could not be.
     pub fn executed(&mut self) -> Result<(), LaunchError> {
-        let _ = &self.report;
-        Ok(())
+        loop {
+            let mut fds = [PollFd::new(&self.report, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(NotStarted {
+                        what: "wait for the launch",
+                        errno,
+                    }
+                    .into_error());
+                }
+            }
+            let mut buffer = [0; 4096];
+            match rustix::io::read(&self.report, &mut buffer) {
+                Ok(0) => break,
+                Ok(count) => self.collected.extend_from_slice(&buffer[..count]),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(NotStarted {
+                        what: "wait for the launch",
+                        errno,
+                    }
+                    .into_error());
+                }
+            }
+        }
+        explain::failure(&records(&self.collected), &self.program).map_or(Ok(()), Err)
     }
 
     /// Waits for the end of the process and takes its status.
     pub fn reap(&self) -> Result<Exit, LaunchError> {
-        Err(LaunchError::Gone("not built yet".to_owned()))
+        reap(self.pidfd.as_fd()).map_err(|errno| {
+            NotStarted {
+                what: "wait for the process",
+                errno,
+            }
+            .into_error()
+        })
     }
+
+    pub(crate) fn into_parts(self) -> (u32, OwnedFd, Option<OwnedFd>) {
+        (self.pid, self.pidfd, Some(self.report))
+    }
+}
+
+/// Takes the status of a child of this process.
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> Result<Exit, Errno> {
+    loop {
+        match waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(None) => return Err(Errno::CHILD),
+            Ok(Some(status)) => {
+                return Ok(match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => Exit::Code(code),
+                    (None, signal) => Exit::Signal(signal.unwrap_or(libc::SIGKILL)),
+                });
+            }
+        }
+    }
+}
+
+/// Everything that a child that has ended wrote into its report.
+pub(crate) fn drain(report: &OwnedFd) -> Vec<u8> {
+    let mut collected = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = rustix::io::read(report, &mut buffer) {
+        collected.extend_from_slice(&buffer[..count]);
+    }
+    collected
 }

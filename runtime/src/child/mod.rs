@@ -1,0 +1,247 @@
+//! The child's side of a launch: runs the operations of a plan, then the program.
+//!
+//! Runs between clone and exec in a process that has no threads and no libc state of its own. The way to a successful exec
+//! allocates nothing but where a mount point is missing; paths inside the container are only resolved against a held
+//! descriptor of its root ([`resolve`]).
+
+mod confine;
+mod device;
+mod kernel;
+mod mounts;
+mod resolve;
+mod root;
+mod streams;
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+pub(crate) use device::NODES;
+use rustix::io::Errno;
+
+use crate::plan::{Operation, Overlay, Plan};
+use crate::report::{Record, Reporter};
+use crate::sys::exec::{StringArray, execute};
+use crate::sys::process;
+use crate::wire::Bytes;
+
+/// A plan with everything at hand that its child needs.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The descriptors that it names.
+    pub fds: &'a [OwnedFd],
+    /// Paths of the private files that it names.
+    pub contents: &'a [CString],
+    /// The program's arguments.
+    pub arguments: &'a StringArray,
+    /// The program's environment.
+    pub environment: &'a StringArray,
+}
+
+/// An operation that failed: what was tried, on what, and why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure<'a> {
+    what: &'static str,
+    object: &'a CStr,
+    errno: Errno,
+}
+
+/// The result of an operation.
+type Done<'a, T = ()> = Result<T, Failure<'a>>;
+
+/// Says what failed.
+trait Context<T> {
+    /// Adds what was tried.
+    fn doing<'a>(self, what: &'static str) -> Done<'a, T>;
+    /// Adds what was tried, and on what.
+    fn doing_to<'a>(self, what: &'static str, object: &'a CStr) -> Done<'a, T>;
+}
+
+impl<T> Context<T> for Result<T, Errno> {
+    fn doing<'a>(self, what: &'static str) -> Done<'a, T> {
+        self.doing_to(what, c"")
+    }
+    fn doing_to<'a>(self, what: &'static str, object: &'a CStr) -> Done<'a, T> {
+        self.map_err(|errno| Failure {
+            what,
+            object,
+            errno,
+        })
+    }
+}
+
+/// Most operations of a plan whose times are kept; a plan with more has its last ones dropped.
+const TIMES: usize = 64;
+
+/// What the operations done so far have made.
+struct Child<'a> {
+    launch: &'a Launch<'a>,
+    reporter: Reporter<'a>,
+    /// The overlay, to find created mount points in its upper directory.
+    overlay: Option<&'a Overlay>,
+    root: Option<OwnedFd>,
+    proc: Option<OwnedFd>,
+    sys: Option<OwnedFd>,
+}
+
+/// Runs a plan. The exit code is only seen by the parent, which reads the report first.
+pub(crate) fn run(
+    launch: &Launch<'_>,
+    reporter: Reporter<'_>,
+    parent_alive: impl Fn() -> bool,
+) -> ! {
+    /// Docker's code for "the container could not be started".
+    const NOT_STARTED: i32 = 125;
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let mut child = Child {
+        launch,
+        reporter,
+        overlay: None,
+        root: None,
+        proc: None,
+        sys: None,
+    };
+    let mut times = [0_u64; TIMES];
+    let mut count = 0;
+    for operation in &launch.plan.operations {
+        if let Err(failure) = child.perform(operation) {
+            // Nothing is left to do if even the report fails.
+            let _ = reporter.send(&Record::Failed {
+                what: Bytes(failure.what.as_bytes().to_vec()),
+                object: Bytes(
+                    failure
+                        .object
+                        .to_bytes()
+                        .iter()
+                        .copied()
+                        .take(1024)
+                        .collect(),
+                ),
+                errno: failure.errno.raw_os_error(),
+            });
+            process::exit(NOT_STARTED);
+        }
+        if launch.plan.timed && count < TIMES {
+            times[count] = now();
+            count += 1;
+        }
+    }
+    if launch.plan.timed {
+        let _ = reporter.send(&Record::Times {
+            nanoseconds: times[..count].to_vec(),
+        });
+    }
+    if launch.plan.ends_with_parent {
+        // Only now: changing credentials clears it.
+        let _ =
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        if !parent_alive() {
+            process::exit(NOT_STARTED);
+        }
+    }
+    let errno = child.execute();
+    let _ = reporter.send(&Record::NotExecuted {
+        errno: errno.raw_os_error(),
+    });
+    process::exit(NOT_STARTED);
+}
+
+/// Nanoseconds of the monotonic clock.
+pub(crate) fn now() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+impl<'a> Child<'a> {
+    fn perform(&mut self, operation: &'a Operation) -> Done<'a> {
+        match operation {
+            Operation::Overlay { overlay } => self.mount_root(overlay),
+            Operation::Proc => self.mount_proc(),
+            Operation::Sys { read_only } => self.mount_sys(*read_only),
+            Operation::Dev { shm_size } => self.mount_dev(*shm_size),
+            Operation::Mount {
+                target,
+                source,
+                read_only,
+                no_exec,
+            } => self.mount(target, source, *read_only, *no_exec),
+            Operation::Loopback => crate::sys::network::loopback_up().doing("bring loopback up"),
+            Operation::Sysctl { path, value } => self.write_setting(path, value),
+            Operation::Mask { root, paths } => self.mask(*root, paths),
+            Operation::ReadOnlyPaths { root, paths } => self.protect(*root, paths),
+            Operation::ReadOnlyRoot => self.protect_root(),
+            Operation::Hostname { name } => {
+                rustix::system::sethostname(name.to_bytes()).doing_to("set the host name", name)
+            }
+            Operation::Pivot => self.switch_root(),
+            Operation::Enter { init, namespaces } => {
+                process::join_namespaces(self.fd(*init)?, *namespaces)
+                    .doing("enter the container's namespaces")
+            }
+            Operation::Console {
+                socket,
+                rows,
+                columns,
+                bind,
+                owner,
+            } => self.console(*socket, (*rows, *columns), *bind, *owner),
+            Operation::Stdio {
+                stdin,
+                stdout,
+                stderr,
+                owner,
+            } => self.take_streams([*stdin, *stdout, *stderr], *owner),
+            Operation::Session => confine::start_session(),
+            Operation::Limits { limits } => confine::set_limits(limits),
+            Operation::Directory { path } => confine::change_directory(path),
+            Operation::Scope => confine::scope(),
+            Operation::NoNewPrivileges => {
+                rustix::thread::set_no_new_privs(true).doing("forbid new privileges")
+            }
+            Operation::Filter { program } => {
+                crate::sys::filter::load_seccomp(&program.0).doing("load the system call filter")
+            }
+            Operation::Credentials {
+                uid,
+                gid,
+                groups,
+                capabilities,
+            } => confine::take_credentials(*uid, *gid, groups, *capabilities),
+        }
+    }
+
+    fn fd(&self, index: u32) -> Done<'a, BorrowedFd<'a>> {
+        let fd = self.launch.fds.get(index as usize).map(AsFd::as_fd);
+        fd.ok_or(Errno::BADF).doing("find a descriptor of the plan")
+    }
+
+    /// The root that an earlier operation has mounted.
+    fn root(&self) -> Done<'a, BorrowedFd<'_>> {
+        self.root
+            .as_ref()
+            .map(AsFd::as_fd)
+            .ok_or(Errno::BADF)
+            .doing("use the root file system")
+    }
+
+    /// Tries the program's candidates as `execvp` does: a path that is not there gives way to the next, one that may not
+    /// be executed is remembered.
+    fn execute(&self) -> Errno {
+        if let Err(errno) = process::close_on_exec_from(3) {
+            // Before 5.11 there is no such call: every descriptor that we hold is close-on-exec by itself.
+            if errno != Errno::NOSYS && errno != Errno::INVAL {
+                return errno;
+            }
+        }
+        let mut result = Errno::NOENT;
+        for candidate in &self.launch.plan.program.candidates {
+            match execute(candidate, self.launch.arguments, self.launch.environment) {
+                Errno::NOENT | Errno::NOTDIR => {}
+                Errno::ACCESS => result = Errno::ACCESS,
+                errno => return errno,
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,106 @@
+//! Mounts on paths of the container.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+
+use super::device::{decimal, octal};
+use super::kernel::attach;
+use super::root::detached;
+use super::{Child, Context, Done, resolve};
+use crate::plan::Source;
+use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY, RECURSIVE, set_attributes};
+
+impl<'a> Child<'a> {
+    pub(super) fn mount(
+        &self,
+        target: &'a CStr,
+        source: &'a Source,
+        read_only: bool,
+        no_exec: bool,
+    ) -> Done<'a> {
+        let made;
+        let (mount, directory) = match source {
+            Source::Detached { fd, directory } => {
+                // The engine's descriptor is used as it is.
+                let fd = self.fd(*fd)?;
+                made =
+                    rustix::io::fcntl_dupfd_cloexec(fd, 3).doing_to("use the mount for", target)?;
+                (&made, *directory)
+            }
+            Source::Path { path } => {
+                made = copy(path).doing_to("open the source", path)?;
+                (
+                    &made,
+                    is_directory(&made).doing_to("look at the source", path)?,
+                )
+            }
+            Source::Content { index } => {
+                let path = self.launch.contents.get(*index as usize);
+                let path = path
+                    .ok_or(Errno::BADF)
+                    .doing_to("find the private file for", target)?;
+                made = copy(path).doing_to("open the private file for", target)?;
+                (&made, false)
+            }
+            Source::Tmpfs { size, mode } => {
+                made = tmpfs(*size, *mode).doing_to("mount a tmpfs on", target)?;
+                (&made, true)
+            }
+        };
+        let tmpfs = matches!(source, Source::Tmpfs { .. });
+        let attributes = [
+            (true, NO_DEV),
+            (tmpfs, NO_SUID),
+            (read_only, READ_ONLY),
+            (no_exec, NO_EXEC),
+        ]
+        .iter()
+        .fold(
+            0,
+            |all, (wanted, bit)| if *wanted { all | bit } else { all },
+        );
+        set_attributes(mount.as_fd(), c"", RECURSIVE, attributes)
+            .doing_to("set attributes of the mount on", target)?;
+        let place = self.target(target, directory)?;
+        attach(mount, &place).doing_to("mount on", target)
+    }
+
+    /// The mount point, created in the upper directory if it is missing.
+    fn target(&self, target: &'a CStr, directory: bool) -> Done<'a, OwnedFd> {
+        let root = self.root()?;
+        match resolve::existing(root, target, directory) {
+            Err(Errno::NOENT | Errno::NOSYS) => {}
+            other => return other.doing_to("open the mount point", target),
+        }
+        let upper = self.overlay.map(|overlay| overlay.upper.as_c_str());
+        resolve::create(root, target, directory, upper, self.reporter)
+            .doing_to("create the mount point", target)
+    }
+}
+
+/// A private copy of a mount of the zygote's namespace, from `path` on.
+fn copy(path: &CStr) -> Result<OwnedFd, Errno> {
+    open_tree(
+        CWD,
+        path,
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+    )
+}
+
+fn is_directory(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
+}
+
+fn tmpfs(size: u64, mode: u32) -> Result<OwnedFd, Errno> {
+    let (mut size_text, mut mode_text) = ([0; 24], [0; 24]);
+    let options = [
+        (c"mode", octal(mode, &mut mode_text)),
+        (c"size", decimal(size, &mut size_text)),
+    ];
+    let count = if size == 0 { 1 } else { 2 };
+    detached(c"tmpfs", &options[..count], MountAttrFlags::empty())
+}

@@ -1,0 +1,222 @@
+//! Paths inside a container, resolved against a held descriptor of its root.
+//!
+//! Nothing untrusted runs while a launch resolves paths, but everything in the tree may have been put there by somebody hostile: a
+//! link leads where it would lead inside the container, never out of it, and never through procfs.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use crate::report::{Record, Reporter, Stub, Time};
+use crate::wire::Bytes;
+
+/// As many links as the kernel follows in one path.
+const LINK_LIMIT: u32 = 40;
+
+const NODE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A directory right below the root, one of those that we mount on: a link or file of that name is replaced.
+pub(super) fn own_directory(root: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    match openat(root, name, NODE | OFlags::DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        Err(Errno::NOTDIR | Errno::LOOP) => rustix::fs::unlinkat(root, name, AtFlags::empty())?,
+        other => return other,
+    }
+    rustix::fs::mkdirat(root, name, Mode::from_raw_mode(0o755))?;
+    openat(root, name, NODE | OFlags::DIRECTORY, Mode::empty())
+}
+
+/// The file or directory at `path`, if it is there.
+pub(super) fn existing(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    directory: bool,
+) -> Result<OwnedFd, Errno> {
+    let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let fd = openat2(
+        root,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        flags,
+    )?;
+    check_kind(&fd, directory)?;
+    Ok(fd)
+}
+
+/// A mount point has to be what is mounted on it, and may not be inside procfs.
+fn check_kind(fd: &OwnedFd, directory: bool) -> Result<(), Errno> {
+    let is_directory = kind(fd.as_fd())? == FileType::Directory;
+    match (directory, is_directory) {
+        (true, false) => return Err(Errno::NOTDIR),
+        (false, true) => return Err(Errno::ISDIR),
+        _ => {}
+    }
+    refuse_procfs(fd.as_fd())
+}
+
+fn refuse_procfs(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    /// `PROC_SUPER_MAGIC` of `linux/magic.h`.
+    const PROC: i64 = 0x9fa0;
+    if rustix::fs::fstatfs(fd)?.f_type as i64 == PROC {
+        Err(Errno::PERM)
+    } else {
+        Ok(())
+    }
+}
+
+fn kind(fd: BorrowedFd<'_>) -> Result<FileType, Errno> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
+}
+
+/// Walks to `path` component by component and creates what is missing: directories, and an empty file at the end unless
+/// `directory`. What is created in `upper` is reported.
+pub(super) fn create(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    directory: bool,
+    upper: Option<&CStr>,
+    reporter: Reporter<'_>,
+) -> Result<OwnedFd, Errno> {
+    let mut walk = Walk {
+        root,
+        at: reopen(root, &[])?,
+        done: Vec::new(),
+        links: 0,
+    };
+    let mut rest: Vec<Vec<u8>> = components(path.to_bytes());
+    while let Some(name) = rest.pop() {
+        if name == b".." {
+            walk.done.pop();
+            walk.at = reopen(root, &walk.done)?;
+            continue;
+        }
+        let c_name = CString::new(name.clone()).map_err(|_| Errno::INVAL)?;
+        match openat(&walk.at, c_name.as_c_str(), NODE, Mode::empty()) {
+            Ok(found) if kind(found.as_fd())? == FileType::Symlink => {
+                walk.follow(&found, &mut rest)?
+            }
+            Ok(found) => walk.enter(found, name),
+            Err(Errno::NOENT) => {
+                let made = walk.make(&c_name, directory || !rest.is_empty(), upper, reporter)?;
+                walk.enter(made, name);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    check_kind(&walk.at, directory)?;
+    Ok(walk.at)
+}
+
+/// Components, last first; empty ones and `.` left out.
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.split(|byte| *byte == b'/').rev();
+    parts
+        .filter(|part| !part.is_empty() && *part != b".")
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// The directory that `names` lead to without any link.
+fn reopen(root: BorrowedFd<'_>, names: &[Vec<u8>]) -> Result<OwnedFd, Errno> {
+    let mut at = openat(root, c".", NODE | OFlags::DIRECTORY, Mode::empty())?;
+    for name in names {
+        at = openat(
+            &at,
+            name.as_slice(),
+            NODE | OFlags::DIRECTORY,
+            Mode::empty(),
+        )?;
+    }
+    Ok(at)
+}
+
+/// A walk through a container's tree.
+struct Walk<'a> {
+    root: BorrowedFd<'a>,
+    at: OwnedFd,
+    /// The way from the root to `at`, without links.
+    done: Vec<Vec<u8>>,
+    links: u32,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, fd: OwnedFd, name: Vec<u8>) {
+        self.at = fd;
+        self.done.push(name);
+    }
+
+    /// Puts a link's target in front of what is left to walk.
+    fn follow(&mut self, link: &OwnedFd, rest: &mut Vec<Vec<u8>>) -> Result<(), Errno> {
+        self.links += 1;
+        if self.links > LINK_LIMIT {
+            return Err(Errno::LOOP);
+        }
+        refuse_procfs(link.as_fd())?;
+        let target = rustix::fs::readlinkat(link, c"", Vec::new())?;
+        if target.to_bytes().starts_with(b"/") {
+            self.done.clear();
+            self.at = reopen(self.root, &[])?;
+        }
+        rest.extend(components(target.to_bytes()));
+        Ok(())
+    }
+
+    fn make(
+        &mut self,
+        name: &CStr,
+        directory: bool,
+        upper: Option<&CStr>,
+        reporter: Reporter<'_>,
+    ) -> Result<OwnedFd, Errno> {
+        refuse_procfs(self.at.as_fd())?;
+        let parent_before = modified(self.at.as_fd())?;
+        if directory {
+            rustix::fs::mkdirat(&self.at, name, Mode::from_raw_mode(0o755))?;
+        } else {
+            rustix::fs::mknodat(
+                &self.at,
+                name,
+                FileType::RegularFile,
+                Mode::from_raw_mode(0o644),
+                0,
+            )?;
+        }
+        let made = openat(&self.at, name, NODE, Mode::empty())?;
+        let mut path = self.done.join(&b'/');
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name.to_bytes());
+        // On another mount than the root it is nobody's layer and needs no report.
+        if let Some(inode) = upper.and_then(|upper| inode_in(upper, &path).ok()) {
+            let parent_after = modified(self.at.as_fd())?;
+            let stub = Stub {
+                directory,
+                inode,
+                parent_before,
+                parent_after,
+                path: Bytes(path),
+            };
+            reporter.send(&Record::Stub { stub })?;
+        }
+        Ok(made)
+    }
+}
+
+fn modified(fd: BorrowedFd<'_>) -> Result<Time, Errno> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(Time {
+        seconds: stat.st_mtime as i64,
+        nanoseconds: stat.st_mtime_nsec as u32,
+    })
+}
+
+fn inode_in(upper: &CStr, path: &[u8]) -> Result<u64, Errno> {
+    let upper = openat(CWD, upper, NODE | OFlags::DIRECTORY, Mode::empty())?;
+    let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let node = openat2(&upper, path, NODE, Mode::empty(), flags)?;
+    Ok(rustix::fs::fstat(&node)?.st_ino as u64)
+}

@@ -1,0 +1,235 @@
+//! The engine's side: starts the zygote, sends it plans, waits for its children.
+//!
+//! A [`Launcher`] may be used from any number of threads. Each child has an answer socket of its own, so threads that wait
+//! for different children share nothing; only sending a request takes a lock.
+
+mod answers;
+mod start;
+mod stubs;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use crate::plan::{self, Prepared, Site};
+use crate::report::{Record, records};
+use crate::transport::{DESCRIPTOR_LIMIT, borrow, send_frame};
+use crate::wire::Wire;
+use crate::zygote::protocol::request;
+use crate::{Exit, LaunchError, Spec, Stdio, explain, sys};
+use answers::Answers;
+
+/// Settings of a [`Launcher`].
+#[derive(Debug, Clone)]
+pub struct LauncherOptions {
+    /// The store's root directory: the only part of the host that the zygote keeps.
+    pub store_root: PathBuf,
+    /// Overlay keeps its own attributes as `user.overlay.*`: always so in a user namespace.
+    pub user_xattrs: bool,
+}
+
+/// A handle to a running zygote. Cheap to clone, usable from any thread. The zygote and its steps (not its monitors) end
+/// with the last handle.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    socket: Mutex<Option<OwnedFd>>,
+    zygote: Mutex<std::process::Child>,
+    site: Site,
+}
+
+impl Drop for Inner {
+    /// Ends the zygote by hanging up, and takes its status.
+    fn drop(&mut self) {
+        drop(
+            self.socket
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let _ = self
+            .zygote
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wait();
+    }
+}
+
+impl Launcher {
+    /// Starts the zygote.
+    pub fn start(options: &LauncherOptions) -> Result<Self, LaunchError> {
+        let started = start::start(options)?;
+        let inner = Inner {
+            socket: Mutex::new(Some(started.socket)),
+            zygote: Mutex::new(started.process),
+            site: started.site,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Starts a process. Returns when it was cloned; whether its program could be executed shows in [`Child::wait`]. The
+    /// process ends with this launcher.
+    pub fn spawn(&self, spec: &Spec, stdio: Stdio) -> Result<Child, LaunchError> {
+        self.spawn_with(spec, stdio, false)
+    }
+
+    pub(crate) fn spawn_with(
+        &self,
+        spec: &Spec,
+        stdio: Stdio,
+        timed: bool,
+    ) -> Result<Child, LaunchError> {
+        let Prepared { mut plan, fds } = plan::container(&self.inner.site, spec, stdio)?;
+        plan.ends_with_parent = true;
+        plan.timed = timed;
+        let mut answers = self.request(request::LAUNCH, &plan.encode(), &borrow(&fds))?;
+        let (pid, pidfd) = answers.started()?;
+        let program = spec
+            .process
+            .argv
+            .first()
+            .map(|name| String::from_utf8_lossy(name).into_owned());
+        Ok(Child {
+            pid,
+            pidfd,
+            answers,
+            upper: spec.upper.clone(),
+            program: program.unwrap_or_default(),
+            over: false,
+        })
+    }
+
+    /// Forks a monitor that runs [`crate::container::monitor::run`] with `request` and `fds`, in its own session. It
+    /// outlives this launcher.
+    pub fn spawn_monitor(
+        &self,
+        request: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<MonitorProcess, LaunchError> {
+        let mut answers = self.request(request::MONITOR, request, fds)?;
+        let (pid, pidfd) = answers.started()?;
+        Ok(MonitorProcess { pid, pidfd })
+    }
+
+    fn request(
+        &self,
+        kind: u32,
+        payload: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Answers, LaunchError> {
+        if fds.len() >= DESCRIPTOR_LIMIT {
+            return Err(LaunchError::Spec(format!(
+                "more than {DESCRIPTOR_LIMIT} mounts and streams in one launch"
+            )));
+        }
+        let (ours, theirs) = answers::pair()?;
+        let mut all = vec![theirs.as_fd()];
+        all.extend_from_slice(fds);
+        let socket = self
+            .inner
+            .socket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let socket = socket.as_ref().ok_or_else(|| gone(Errno::PIPE))?;
+        send_frame(socket.as_fd(), kind, payload, &all).map_err(gone)?;
+        Ok(Answers::new(ours))
+    }
+}
+
+fn gone(errno: Errno) -> LaunchError {
+    LaunchError::Gone(std::io::Error::from(errno).to_string())
+}
+
+/// A step under way. Dropping it kills the step.
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    pidfd: OwnedFd,
+    answers: Answers,
+    upper: PathBuf,
+    program: String,
+    over: bool,
+}
+
+impl Child {
+    /// The process id as this process sees it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// A descriptor of the process.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Waits for the end. Mount points that only the launch created are taken out of the upper directory again, and the
+    /// times of their parents are set back, as far as the process has left both alone. An untouched parent stays in the
+    /// upper directory with the attributes that it has below.
+    pub fn wait(self) -> Result<Exit, LaunchError> {
+        self.wait_with_report().map(|(exit, _)| exit)
+    }
+
+    pub(crate) fn wait_with_report(mut self) -> Result<(Exit, Vec<Record>), LaunchError> {
+        let (exit, report) = self.answers.ended()?;
+        self.over = true;
+        let report = records(&report);
+        stubs::remove(&self.upper, &report)?;
+        match explain::failure(&report, &self.program) {
+            Some(error) => Err(error),
+            None => Ok((exit, report)),
+        }
+    }
+
+    /// Sends a signal to the process; one that has ended already is fine. The first process of a container ignores
+    /// signals that it has no handler for, other than `SIGKILL` and `SIGSTOP`.
+    pub fn kill(&self, signal: i32) -> Result<(), LaunchError> {
+        match sys::process::send_signal(self.pidfd.as_fd(), signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => Err(explain::operation(
+                "signal the process",
+                "",
+                errno.raw_os_error(),
+                &[],
+            )),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.over {
+            // It may have ended at any time.
+            let _ = self.kill(libc::SIGKILL);
+        }
+    }
+}
+
+/// A monitor that was started.
+#[derive(Debug)]
+pub struct MonitorProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// A descriptor of it.
+    pub pidfd: OwnedFd,
+}
+
+/// How many processors have a thermal throttle directory.
+fn throttled_processors() -> u32 {
+    let processors = (0_u32..4096).take_while(|number| {
+        Path::new(&format!(
+            "/sys/devices/system/cpu/cpu{number}/thermal_throttle"
+        ))
+        .exists()
+    });
+    processors.count() as u32
+}

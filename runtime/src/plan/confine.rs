@@ -1,0 +1,187 @@
+//! The part of a plan that every process shares: streams, session, limits, filters, credentials, program.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::mounts::{Attachments, c_string};
+use super::{Limit, Operation, Plan, Prepared, Program};
+use crate::{Capabilities, Join, LaunchError, Network, Process, Seccomp, Security, Stdio, seccomp};
+
+/// `PATH` for programs without one, as Docker has it.
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How the standard streams are set up. `bind` shows a terminal as the console of a new container.
+pub(super) fn streams(
+    stdio: Stdio,
+    owner: u32,
+    bind: bool,
+    attached: &mut Attachments,
+) -> Operation {
+    match stdio {
+        Stdio::Files {
+            stdin,
+            stdout,
+            stderr,
+        } => {
+            let mut add = |fd: OwnedFd| attached.fd(Arc::new(fd));
+            Operation::Stdio {
+                stdin: add(stdin),
+                stdout: add(stdout),
+                stderr: add(stderr),
+                owner,
+            }
+        }
+        Stdio::Terminal { socket, size } => {
+            let socket = attached.fd(Arc::new(socket));
+            Operation::Console {
+                socket,
+                rows: size.rows,
+                columns: size.columns,
+                bind,
+                owner,
+            }
+        }
+    }
+}
+
+/// What a process may do.
+pub(super) struct Confinement<'a> {
+    pub process: &'a Process,
+    pub security: Security,
+    pub seccomp: Seccomp,
+    /// Whether Landlock keeps it from the host's abstract sockets and processes.
+    pub scoped: bool,
+}
+
+impl Confinement<'_> {
+    /// The operations from the new session to the last one before exec. The filter is loaded while the process still
+    /// holds the privilege for it, so that it works without `no_new_privs`.
+    pub fn operations(&self, streams: Operation) -> Result<Vec<Operation>, LaunchError> {
+        let process = self.process;
+        let sandbox = self.security == Security::Sandbox;
+        let capabilities = if sandbox {
+            process.capabilities
+        } else {
+            Capabilities::ALL
+        };
+        let mut operations = vec![Operation::Session, streams];
+        if !process.rlimits.is_empty() {
+            let limit = |limit: &crate::Rlimit| Limit {
+                resource: limit.resource as u32,
+                soft: limit.soft,
+                hard: limit.hard,
+            };
+            operations.push(Operation::Limits {
+                limits: process.rlimits.iter().map(limit).collect(),
+            });
+        }
+        if !process.cwd.starts_with(b"/") {
+            let cwd = String::from_utf8_lossy(&process.cwd);
+            return Err(LaunchError::Spec(format!(
+                "working directory {cwd:?} is not an absolute path"
+            )));
+        }
+        operations.push(Operation::Directory {
+            path: c_string("working directory", process.cwd.clone())?,
+        });
+        if self.scoped && sandbox {
+            operations.push(Operation::Scope);
+        }
+        if process.no_new_privileges {
+            operations.push(Operation::NoNewPrivileges);
+        }
+        if sandbox && self.seccomp == Seccomp::Default {
+            operations.push(Operation::Filter {
+                program: seccomp::default_program(capabilities),
+            });
+        }
+        operations.push(Operation::Credentials {
+            uid: process.user.uid,
+            gid: process.user.gid,
+            groups: process.user.groups.clone(),
+            capabilities: capabilities.0,
+        });
+        Ok(operations)
+    }
+}
+
+/// The program of a process, looked up in its own `PATH` when it has no slash.
+pub(super) fn program(process: &Process) -> Result<Program, LaunchError> {
+    let Some(name) = process.argv.first().filter(|name| !name.is_empty()) else {
+        return Err(LaunchError::Spec("no program to run".to_owned()));
+    };
+    let strings = |what: &str, list: &[Vec<u8>]| -> Result<Vec<CString>, LaunchError> {
+        list.iter()
+            .map(|item| c_string(what, item.clone()))
+            .collect()
+    };
+    let candidates = if name.contains(&b'/') {
+        vec![c_string("program", name.clone())?]
+    } else {
+        let path = process
+            .env
+            .iter()
+            .rev()
+            .find_map(|entry| entry.strip_prefix(b"PATH="));
+        let directories = path
+            .filter(|path| !path.is_empty())
+            .unwrap_or(DEFAULT_PATH)
+            .split(|byte| *byte == b':');
+        directories
+            .map(|directory| {
+                let directory = if directory.is_empty() {
+                    b"."
+                } else {
+                    directory
+                };
+                c_string("program", [directory, b"/", name].concat())
+            })
+            .collect::<Result<_, _>>()?
+    };
+    Ok(Program {
+        candidates,
+        argv: strings("argument", &process.argv)?,
+        env: strings("environment entry", &process.env)?,
+    })
+}
+
+/// The plan of a further process in a running container.
+pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared, LaunchError> {
+    let mut attached = Attachments::default();
+    // The host's network belongs to another user namespace when we are rootless: it can't be entered, nor need it be.
+    let network = if join.network == Network::None {
+        libc::CLONE_NEWNET
+    } else {
+        0
+    };
+    let namespaces = libc::CLONE_NEWNS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWCGROUP
+        | network;
+    let init = attached.fd(Arc::new(init));
+    let mut operations = vec![Operation::Enter { init, namespaces }];
+    let streams = streams(stdio, join.process.user.uid, false, &mut attached);
+    let confinement = Confinement {
+        process: &join.process,
+        security: join.security,
+        seccomp: join.seccomp,
+        scoped: join.network == Network::Host,
+    };
+    operations.extend(confinement.operations(streams)?);
+    let cgroup = join.cgroup.clone().map(|fd| attached.fd(fd));
+    let plan = Plan {
+        namespaces: 0,
+        cgroup,
+        ends_with_parent: false,
+        contents: attached.contents,
+        operations,
+        program: program(&join.process)?,
+        timed: false,
+    };
+    Ok(Prepared {
+        plan,
+        fds: attached.fds,
+    })
+}

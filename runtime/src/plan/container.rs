@@ -1,0 +1,88 @@
+//! The plan of a container's first process.
+
+use super::confine::{self, Confinement};
+use super::mounts::{self, Attachments, c_string, constant};
+use super::{Operation, Plan, Prepared, Site};
+use crate::{LaunchError, Network, Security, Spec, Stdio};
+
+/// Namespaces of every container; the network's comes with [`Network::None`].
+const NAMESPACES: i32 = libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// The longest host name of the kernel (`__NEW_UTS_LEN`).
+const HOSTNAME_LIMIT: usize = 64;
+
+/// Turns a spec into a plan. Touches nothing.
+pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepared, LaunchError> {
+    let mut attached = Attachments::default();
+    let sandbox = spec.security == Security::Sandbox;
+    let mut operations = vec![
+        mounts::overlay(site, spec)?,
+        Operation::Proc,
+        Operation::Sys { read_only: sandbox },
+        Operation::Dev {
+            shm_size: spec.shm_size,
+        },
+    ];
+    let mut namespaces = NAMESPACES;
+    if spec.network == Network::None {
+        namespaces |= libc::CLONE_NEWNET;
+        operations.extend(own_network());
+    }
+    operations.extend(mounts::asked_for(site, spec, &mut attached)?);
+    if sandbox {
+        operations.extend(mounts::masks(site));
+    }
+    if spec.hostname.is_empty() || spec.hostname.len() > HOSTNAME_LIMIT {
+        return Err(LaunchError::Spec(format!(
+            "host name {:?} is not 1 to {HOSTNAME_LIMIT} bytes long",
+            spec.hostname
+        )));
+    }
+    operations.push(Operation::Hostname {
+        name: c_string("host name", spec.hostname.clone())?,
+    });
+    let streams = confine::streams(stdio, spec.process.user.uid, true, &mut attached);
+    if spec.read_only_root {
+        operations.push(Operation::ReadOnlyRoot);
+    }
+    operations.push(Operation::Pivot);
+    let confinement = Confinement {
+        process: &spec.process,
+        security: spec.security,
+        seccomp: spec.seccomp,
+        scoped: spec.network == Network::Host,
+    };
+    operations.extend(confinement.operations(streams)?);
+    let cgroup = spec.cgroup.clone().map(|fd| attached.fd(fd));
+    Ok(Prepared {
+        plan: Plan {
+            namespaces: namespaces as u64,
+            cgroup,
+            ends_with_parent: false,
+            contents: attached.contents,
+            operations,
+            program: confine::program(&spec.process)?,
+            timed: false,
+        },
+        fds: attached.fds,
+    })
+}
+
+/// Loopback, and the settings that Docker gives a network namespace: all ports and ping for everybody.
+fn own_network() -> [Operation; 3] {
+    [
+        Operation::Loopback,
+        Operation::Sysctl {
+            path: constant("sys/net/ipv4/ip_unprivileged_port_start"),
+            value: constant("0"),
+        },
+        Operation::Sysctl {
+            path: constant("sys/net/ipv4/ping_group_range"),
+            value: constant("0 2147483647"),
+        },
+    ]
+}

@@ -1,0 +1,249 @@
+//! The launch plan: everything that a child does between clone and exec, decided beforehand.
+//!
+//! A plan is a plain value. [`container`] and [`join`] make one from a spec without touching the system, so that what a
+//! launch does can be read, compared and tested anywhere. The child ([`crate::child`]) runs the operations in order.
+
+mod confine;
+mod container;
+mod mounts;
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::wire::{Bytes, wire_enum, wire_struct};
+pub(crate) use confine::join;
+pub(crate) use container::container;
+
+/// What the engine knows of the place where plans are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Site {
+    /// The store's root as specs name it.
+    pub store_root: PathBuf,
+    /// Overlay keeps its attributes as `user.overlay.*`.
+    pub user_xattrs: bool,
+    /// How many processors have a thermal throttle directory in sysfs, to be masked.
+    pub throttled_processors: u32,
+}
+
+/// A launch plan, and the descriptors that its operations name by index.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// The descriptors.
+    pub fds: Vec<Arc<OwnedFd>>,
+}
+
+/// What a child does between clone and exec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Namespaces made by the clone, as `CLONE_NEW*` flags.
+    pub namespaces: u64,
+    /// Index of the cgroup v2 directory to be born into.
+    pub cgroup: Option<u32>,
+    /// Whether the child ends with its parent.
+    pub ends_with_parent: bool,
+    /// Private files that operations show by index.
+    pub contents: Vec<Bytes>,
+    /// The operations, in order.
+    pub operations: Vec<Operation>,
+    /// The program.
+    pub program: Program,
+    /// Whether to report when each operation was done.
+    pub timed: bool,
+}
+wire_struct!(Plan {
+    namespaces,
+    cgroup,
+    ends_with_parent,
+    contents,
+    operations,
+    program,
+    timed
+});
+
+/// The program that the plan ends in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// Paths to try in order.
+    pub candidates: Vec<CString>,
+    /// Arguments, the first being the program as it was asked for.
+    pub argv: Vec<CString>,
+    /// The whole environment.
+    pub env: Vec<CString>,
+}
+wire_struct!(Program {
+    candidates,
+    argv,
+    env
+});
+
+/// One operation of a launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Mounts the overlay as the new root.
+    Overlay { overlay: Overlay },
+    /// Mounts procfs on `/proc`.
+    Proc,
+    /// Mounts sysfs on `/sys`, and a view of the own cgroup in it.
+    Sys { read_only: bool },
+    /// Mounts a tmpfs with the standard nodes on `/dev`, and devpts, shm and mqueue in it.
+    Dev { shm_size: u64 },
+    /// Mounts something on a path of the container.
+    Mount {
+        target: CString,
+        source: Source,
+        read_only: bool,
+        no_exec: bool,
+    },
+    /// Brings loopback up.
+    Loopback,
+    /// Writes a namespaced kernel setting, if there is one of that name.
+    Sysctl { path: CString, value: CString },
+    /// Hides paths below `/proc` or `/sys`.
+    Mask {
+        root: KernelRoot,
+        paths: Vec<CString>,
+    },
+    /// Makes paths below `/proc` read-only.
+    ReadOnlyPaths {
+        root: KernelRoot,
+        paths: Vec<CString>,
+    },
+    /// Makes the root mount read-only.
+    ReadOnlyRoot,
+    /// Sets the host name.
+    Hostname { name: CString },
+    /// Switches to the new root and drops everything else.
+    Pivot,
+    /// Enters the namespaces of the container's first process.
+    Enter { init: u32, namespaces: i32 },
+    /// Makes a terminal of the container's devpts, sends its master end over `socket`, takes it as standard streams and, with
+    /// `bind`, shows it as `/dev/console`.
+    Console {
+        socket: u32,
+        rows: u16,
+        columns: u16,
+        bind: bool,
+        owner: u32,
+    },
+    /// Takes three descriptors as standard streams.
+    Stdio {
+        stdin: u32,
+        stdout: u32,
+        stderr: u32,
+        owner: u32,
+    },
+    /// Starts a session with an own keyring and usual file mode mask.
+    Session,
+    /// Sets resource limits.
+    Limits { limits: Vec<Limit> },
+    /// Goes to the working directory.
+    Directory { path: CString },
+    /// Puts abstract sockets and processes outside out of reach.
+    Scope,
+    /// Forbids gaining privileges by exec.
+    NoNewPrivileges,
+    /// Loads a system call filter.
+    Filter { program: Bytes },
+    /// Takes on user, groups and capabilities.
+    Credentials {
+        uid: u32,
+        gid: u32,
+        groups: Vec<u32>,
+        capabilities: u64,
+    },
+}
+wire_enum!(Operation {
+    1 => Proc,
+    2 => Sys { read_only },
+    3 => Dev { shm_size },
+    4 => Mount { target, source, read_only, no_exec },
+    5 => Loopback,
+    6 => Sysctl { path, value },
+    7 => Mask { root, paths },
+    8 => ReadOnlyPaths { root, paths },
+    9 => ReadOnlyRoot,
+    10 => Hostname { name },
+    11 => Pivot,
+    12 => Enter { init, namespaces },
+    13 => Console { socket, rows, columns, bind, owner },
+    14 => Stdio { stdin, stdout, stderr, owner },
+    15 => Session,
+    16 => Limits { limits },
+    17 => Directory { path },
+    18 => Scope,
+    19 => NoNewPrivileges,
+    20 => Filter { program },
+    21 => Credentials { uid, gid, groups, capabilities },
+    22 => Overlay { overlay },
+});
+
+/// The root file system: all paths are in the zygote's mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Overlay {
+    /// Layers, topmost first, as overlay takes them.
+    pub lowers: Vec<CString>,
+    /// The writable directory.
+    pub upper: CString,
+    /// Its work directory.
+    pub work: CString,
+    /// No syncs.
+    pub volatile: bool,
+    /// Attributes as `user.overlay.*`.
+    pub user_xattrs: bool,
+}
+wire_struct!(Overlay {
+    lowers,
+    upper,
+    work,
+    volatile,
+    user_xattrs
+});
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The detached mount with this index.
+    Detached { fd: u32, directory: bool },
+    /// A path below the store, in the zygote's mount namespace.
+    Path { path: CString },
+    /// A new tmpfs.
+    Tmpfs { size: u64, mode: u32 },
+    /// The private file with this index.
+    Content { index: u32 },
+}
+wire_enum!(Source {
+    1 => Detached { fd, directory },
+    2 => Path { path },
+    3 => Tmpfs { size, mode },
+    4 => Content { index },
+});
+
+/// One of the kernel's own file systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KernelRoot {
+    /// procfs
+    Proc,
+    /// sysfs
+    Sys,
+}
+wire_enum!(KernelRoot { 1 => Proc, 2 => Sys });
+
+/// A resource limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// The kernel's number of the resource.
+    pub resource: u32,
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+wire_struct!(Limit {
+    resource,
+    soft,
+    hard
+});
