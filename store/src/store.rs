@@ -97,6 +97,7 @@ impl Store {
                 lease: Lease::new(root),
             }),
         };
+        store.check_boot()?;
         Ok(store)
     }
 

@@ -153,6 +153,7 @@ mod tests {
         fs::set_permissions(left.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         fs::write(directory.path().join("tmp/file-left"), "x").unwrap();
         assert_eq!(store.sweep().unwrap(), 2);
+        drop(store);
         assert_eq!(
             fs::read_dir(directory.path().join("tmp")).unwrap().count(),
             0
