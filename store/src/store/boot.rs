@@ -37,6 +37,10 @@ impl BootId {
         Ok(Self(text.trim().to_owned()))
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn other() -> Self {
         Self("another-boot".to_owned())

@@ -101,7 +101,7 @@ fn make_directory(path: &Path, recursive: bool) -> Result<()> {
 }
 
 /// `<hex>` for SHA-256, `<algorithm>-<hex>` otherwise.
-fn digest_name(digest: &Digest) -> String {
+pub(crate) fn digest_name(digest: &Digest) -> String {
     match digest.algorithm() {
         Algorithm::Sha256 => digest.hex(),
         other => format!("{}-{}", other.name(), digest.hex()),

@@ -81,7 +81,7 @@ impl Store {
 }
 
 /// Whether a path still leads to the open file.
-fn is_same(file: &File, path: &Path) -> Result<bool> {
+pub(crate) fn is_same(file: &File, path: &Path) -> Result<bool> {
     let open = file.metadata().map_err(Error::io("examine", path))?;
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(found.ino() == open.ino() && found.dev() == open.dev()),
