@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -109,6 +110,42 @@ impl BlobSource for RepositoryBlob {
 
     fn open(&self, offset: u64) -> BoxFuture<'_, Result<ByteStream>> {
         self.repository.blob(&self.descriptor, offset)
+    }
+}
+
+/// Content that tells how far it has been read.
+#[derive(Debug)]
+pub(crate) struct CountedBlob {
+    inner: Arc<dyn BlobSource>,
+    read: Arc<AtomicU64>,
+}
+
+impl CountedBlob {
+    /// The content, and the number of its bytes read so far; it goes back when reading begins again.
+    pub(crate) fn new(inner: Arc<dyn BlobSource>) -> (Self, Arc<AtomicU64>) {
+        let read = Arc::new(AtomicU64::new(0));
+        (Self { inner, read: read.clone() }, read)
+    }
+}
+
+impl BlobSource for CountedBlob {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    fn open(&self, offset: u64) -> BoxFuture<'_, Result<ByteStream>> {
+        let read = self.read.clone();
+        read.store(offset, Ordering::Relaxed);
+        async move {
+            let stream = self.inner.open(offset).await?;
+            let counted = stream.inspect(move |piece| {
+                if let Ok(piece) = piece {
+                    read.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                }
+            });
+            Ok(counted.boxed())
+        }
+        .boxed()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use kiln_store::Descriptor;
+use kiln_store::{Descriptor, media_type};
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
@@ -56,7 +56,7 @@ impl RemoteRepository {
         let request = self
             .request(Method::GET, &format!("blobs/{}", blob.digest))
             .await?;
-        let answer = self.send(&ranged(request.bulk(), offset)).await?;
+        let answer = self.send(&ranged(classed(request, blob), offset)).await?;
         match answer.status() {
             status if status.is_success() => Ok(self.remember(blob, answer)),
             StatusCode::NOT_FOUND => Err(Error::NotFound(format!(
@@ -98,6 +98,15 @@ impl RemoteRepository {
             )),
         }
     }
+}
+
+/// Blobs up to this size share the connection of the small requests.
+const SMALL: u64 = 64 << 10;
+
+/// A configuration never queues behind layers: in a pull they wait for it while they hold their places.
+fn classed(request: Request, blob: &Descriptor) -> Request {
+    let small = blob.size <= SMALL || media_type::is_image_config(&blob.media_type);
+    if small { request } else { request.bulk() }
 }
 
 fn ranged(request: Request, offset: u64) -> Request {

@@ -14,6 +14,8 @@ mod manifests;
 mod tags;
 mod upload;
 
+pub(crate) use manifests::decide_media_type;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

@@ -38,8 +38,7 @@ pub use meter::Traffic;
 pub(crate) use redact::redact;
 use request::{Departing, Departure};
 pub(crate) use request::{Payload, Request};
-use retry::Backoff;
-pub(crate) use retry::Retry;
+pub(crate) use retry::{Backoff, Retry};
 
 /// Sends requests.
 pub(crate) struct Transport {

@@ -1,7 +1,5 @@
 //! Content by digest: written to `tmp/`, verified, renamed into `blobs/`.
 
-mod partial;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -49,7 +47,6 @@ impl Store {
             file,
             hasher: Hasher::sha256(),
             size: 0,
-            keep: false,
             done: false,
         })
     }
@@ -121,13 +118,11 @@ pub struct BlobWriter {
     file: File,
     hasher: Hasher,
     size: u64,
-    /// Whether an unfinished file stays, for the next one who fetches the same.
-    keep: bool,
     done: bool,
 }
 
 impl BlobWriter {
-    /// How many bytes are there: written, and found when a download was taken up.
+    /// How many bytes were written.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
@@ -141,7 +136,6 @@ impl BlobWriter {
                 digest = self.hash_again(expected)?;
             }
             if digest != *expected {
-                partial::forget(&self);
                 return Err(Error::DigestMismatch {
                     expected: *expected,
                     found: digest.to_string(),
@@ -167,27 +161,17 @@ impl BlobWriter {
     }
 }
 
-/// Hashes the rest of a file; gives its length.
-pub(crate) fn hash_into(file: &mut File, hasher: &mut Hasher) -> io::Result<u64> {
+/// The digest of the rest of a file.
+pub(crate) fn hash_file(mut file: File, mut hasher: Hasher) -> io::Result<Digest> {
     let mut buffer = vec![0; BUFFER];
-    let mut size = 0;
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(size),
-            Ok(length) => {
-                hasher.update(&buffer[..length]);
-                size += length as u64;
-            }
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(length) => hasher.update(&buffer[..length]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-}
-
-/// The digest of the rest of a file.
-pub(crate) fn hash_file(mut file: File, mut hasher: Hasher) -> io::Result<Digest> {
-    hash_into(&mut file, &mut hasher)?;
-    Ok(hasher.finish())
 }
 
 impl Write for BlobWriter {
@@ -205,8 +189,7 @@ impl Write for BlobWriter {
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
-        let kept = self.keep && self.size > 0;
-        if !self.done && !kept {
+        if !self.done {
             // What cannot be deleted now is swept later.
             let _ = fs::remove_file(&self.path);
         }

@@ -104,8 +104,7 @@ impl Store {
         }
     }
 
-    /// Replaces what is stored with a directory, such as when a compressed blob was made of a layer. The stamp stays: the
-    /// directory is as old as before.
+    /// Replaces what is stored with a directory, such as when a compressed blob was made of a layer.
     pub(crate) fn update_directory(
         &self,
         thing: Held,

@@ -1,0 +1,149 @@
+//! The bytes of a blob, from a network that breaks to a reader that must not notice.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use kiln_store::{Descriptor, Digest};
+use tokio::sync::mpsc;
+
+use crate::content::{ByteStream, Repository};
+use crate::error::{Error, Result};
+use crate::event::{Event, Events};
+use crate::transport::Backoff;
+
+/// Pieces that wait for the reader. A piece is what the network gave at once, up to 400 KiB: four keep the reader busy and the memory small.
+const PIECES_AHEAD: usize = 4;
+
+/// How often in a row a transfer may break without having moved on.
+const FRUITLESS_ATTEMPTS: u32 = 5;
+
+/// The first wait before a broken transfer is taken up again.
+const BACKOFF: Backoff = Backoff { first: std::time::Duration::from_millis(100), longest: std::time::Duration::from_secs(10) };
+
+/// The end of a pipe that bytes are put into.
+#[derive(Debug)]
+pub(super) struct Pipe(mpsc::Sender<Piece>);
+
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    /// The end of the content, which differs from the end of the sender.
+    End,
+}
+
+/// The end of a pipe that a blocking thread reads from.
+#[derive(Debug)]
+pub(super) struct PipeReader {
+    receiver: mpsc::Receiver<Piece>,
+    current: Bytes,
+    ended: bool,
+}
+
+impl Pipe {
+    pub(super) fn new() -> (Self, PipeReader) {
+        let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+        (Self(sender), PipeReader { receiver, current: Bytes::new(), ended: false })
+    }
+
+    async fn put(&self, piece: Piece) -> Result<()> {
+        self.0.send(piece).await.map_err(|_| Error::Interrupted("unpacking a layer".to_owned()))
+    }
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !self.ended {
+            match self.receiver.blocking_recv() {
+                Some(Piece::Data(bytes)) => self.current = bytes,
+                Some(Piece::End) => self.ended = true,
+                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the transfer was interrupted")),
+            }
+        }
+        let length = self.current.len().min(buffer.len());
+        self.current.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// Puts a blob into a pipe, beginning with a stream that is open already; breaks are mended by asking for the rest.
+pub(super) async fn pump(repository: &dyn Repository, blob: &Descriptor, first: ByteStream, pipe: Pipe, events: Events<'_>) -> Result<()> {
+    let mut stream = Ok(first);
+    let mut moved = 0;
+    let mut fruitless = 0;
+    loop {
+        let before = moved;
+        let error = match stream {
+            Ok(stream) => match run(stream, blob, &mut moved, &pipe, events).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        fruitless = if moved > before { 1 } else { fruitless + 1 };
+        if fruitless >= FRUITLESS_ATTEMPTS || !error.is_transient() {
+            return Err(error);
+        }
+        events(Event::Retrying { what: format!("blob {}", blob.digest), reason: error.to_string() });
+        tokio::time::sleep(BACKOFF.wait(fruitless)).await;
+        stream = repository.blob(blob, moved).await;
+    }
+}
+
+/// Moves what one stream gives. Ok when the whole blob is through.
+async fn run(mut stream: ByteStream, blob: &Descriptor, moved: &mut u64, pipe: &Pipe, events: Events<'_>) -> Result<()> {
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        *moved += piece.len() as u64;
+        if *moved > blob.size {
+            return Err(Error::Corrupt { what: format!("blob {}", blob.digest), expected: format!("{} bytes", blob.size), actual: "more".to_owned() });
+        }
+        pipe.put(Piece::Data(piece)).await?;
+        events(Event::BlobProgress { digest: blob.digest, moved: *moved });
+    }
+    if *moved < blob.size {
+        return Err(Error::Network {
+            method: reqwest::Method::GET,
+            url: format!("blob {}", blob.digest),
+            reason: format!("the transfer ended after {moved} of {} bytes", blob.size),
+            before_send: false,
+        });
+    }
+    pipe.put(Piece::End).await
+}
+
+/// A small blob in memory, verified.
+pub(super) async fn fetch_small(repository: &dyn Repository, blob: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+    if blob.size > limit {
+        return Err(Error::protocol(format!("blob {}", blob.digest), format!("it has {} bytes, more than the {limit} that are read at once", blob.size)));
+    }
+    let mut attempt = 1;
+    loop {
+        let error = match read_all(repository, blob).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        if attempt >= FRUITLESS_ATTEMPTS || !error.is_transient() {
+            return Err(error);
+        }
+        tokio::time::sleep(BACKOFF.wait(attempt)).await;
+        attempt += 1;
+    }
+}
+
+async fn read_all(repository: &dyn Repository, blob: &Descriptor) -> Result<Vec<u8>> {
+    let mut stream = repository.blob(blob, 0).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece?);
+        if bytes.len() as u64 > blob.size {
+            break;
+        }
+    }
+    super::check_size("blob", blob, bytes.len() as u64)?;
+    let actual = Digest::of(blob.digest.algorithm(), &bytes);
+    if actual != blob.digest {
+        return Err(Error::Corrupt { what: format!("blob {}", blob.digest), expected: blob.digest.to_string(), actual: actual.to_string() });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,205 @@
+//! What belongs to a push: the documents and the images in them.
+
+use bytes::Bytes;
+use kiln_store::{Descriptor, DiffId, Digest, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Platform, Store, media_type};
+
+use crate::content::Resolved;
+use crate::error::{Error, Result};
+use crate::layers;
+use crate::remote::decide_media_type;
+use crate::source::blocking;
+
+/// The documents of a push, in the order in which they are put.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The manifests with what they need.
+    pub(super) images: Vec<PlannedImage>,
+    /// The index over them.
+    index: Option<Resolved>,
+    /// True if the index in the store could not be pushed whole.
+    pub(super) single_platform: bool,
+}
+
+/// One manifest of a push.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedImage {
+    /// Its document.
+    pub(super) document: Resolved,
+    /// The same, read.
+    pub(super) manifest: Manifest,
+    /// The layers, in order.
+    pub(super) layers: Vec<PlannedLayer>,
+}
+
+/// One layer of a push.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum PlannedLayer {
+    /// Its blob is in the store.
+    Ready(Descriptor),
+    /// Its blob lies outside of registries and need not be pushed.
+    Foreign(Descriptor),
+    /// It is here unpacked, and its manifest names the uncompressed archive: a blob must be made.
+    Unpacked(DiffId),
+    /// Its blob was dropped from the store and must be made again with the same digest.
+    Lost(DiffId, Descriptor),
+}
+
+impl Plan {
+    /// Reads what a digest names in the store.
+    pub(super) async fn make(store: &Store, root: &Digest, platform: Option<&Platform>) -> Result<Self> {
+        let (store, root, platform) = (store.clone(), *root, platform.cloned());
+        blocking("reading the store", move || Self::read(&store, &root, platform.as_ref())).await
+    }
+
+    fn read(store: &Store, root: &Digest, platform: Option<&Platform>) -> Result<Self> {
+        let document = read_document(store, root)?;
+        if !media_type::is_index(&document.descriptor.media_type) {
+            return Ok(Self { images: vec![PlannedImage::read(store, document)?], index: None, single_platform: false });
+        }
+        let index: Index = parse(root, &document.bytes)?;
+        let mut images = Vec::new();
+        for child in &index.manifests {
+            if store.blob_size(&child.digest)?.is_none() {
+                // Pulled for one platform: the index itself would point at nothing.
+                let host = Platform::host();
+                let image = store.image_for(root, platform.unwrap_or(&host))?;
+                let document = read_document(store, &image.manifest_digest)?;
+                return Ok(Self { images: vec![PlannedImage::read(store, document)?], index: None, single_platform: true });
+            }
+            images.push(PlannedImage::read(store, read_document(store, &child.digest)?)?);
+        }
+        Ok(Self { images, index: Some(document), single_platform: false })
+    }
+
+    /// True if every digest of the push is known, so that the target can be asked for it.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.images.iter().any(|image| image.layers.iter().any(|layer| matches!(layer, PlannedLayer::Unpacked(_))))
+    }
+
+    /// The document that gets the names.
+    pub(super) fn root(&self) -> &Resolved {
+        // A plan without an index has exactly one image.
+        self.index.as_ref().unwrap_or_else(|| &self.images[0].document)
+    }
+
+    /// The documents that come before the root.
+    pub(super) fn children(&self) -> impl Iterator<Item = &Resolved> {
+        let count = if self.index.is_some() { self.images.len() } else { 0 };
+        self.images[..count].iter().map(|image| &image.document)
+    }
+
+    /// How many different blobs belong to it.
+    pub(super) fn count_blobs(&self) -> usize {
+        let all = self.images.iter().flat_map(|image| std::iter::once(&image.manifest.config).chain(&image.manifest.layers));
+        all.map(|blob| blob.digest).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// The same plan with new manifests; digests in an index follow.
+    pub(super) fn with_manifests(mut self, manifests: Vec<Manifest>) -> Result<Self> {
+        let mut renamed = Vec::new();
+        for (image, manifest) in self.images.iter_mut().zip(manifests) {
+            if image.manifest == manifest {
+                continue;
+            }
+            let old = image.document.descriptor.digest;
+            image.layers = manifest.layers.iter().cloned().map(PlannedLayer::Ready).collect();
+            image.document = compose(manifest.media_type.as_deref(), manifest.to_bytes()?);
+            image.manifest = manifest;
+            renamed.push((old, image.document.descriptor.clone()));
+        }
+        if let Some(document) = &mut self.index {
+            let mut index: Index = parse(&document.descriptor.digest, &document.bytes)?;
+            for child in &mut index.manifests {
+                if let Some((_, new)) = renamed.iter().find(|(old, _)| *old == child.digest) {
+                    (child.digest, child.size) = (new.digest, new.size);
+                }
+            }
+            *document = compose(index.media_type.as_deref(), index.to_bytes()?);
+        }
+        Ok(self)
+    }
+}
+
+impl PlannedImage {
+    fn read(store: &Store, document: Resolved) -> Result<Self> {
+        let digest = document.descriptor.digest;
+        if media_type::is_index(&document.descriptor.media_type) {
+            return Err(Error::protocol(format!("image {digest}"), "it is an index within an index, which kiln does not push"));
+        }
+        let manifest: Manifest = parse(&digest, &document.bytes)?;
+        let mut diff_ids = None;
+        let mut planned = Vec::new();
+        for (position, layer) in manifest.layers.iter().enumerate() {
+            if store.blob_size(&layer.digest)? == Some(layer.size) {
+                planned.push(PlannedLayer::Ready(layer.clone()));
+                continue;
+            }
+            if media_type::is_foreign_layer(&layer.media_type) {
+                planned.push(PlannedLayer::Foreign(layer.clone()));
+                continue;
+            }
+            if diff_ids.is_none() {
+                diff_ids = Some(read_diff_ids(store, &manifest)?);
+            }
+            let diff_id = diff_ids.as_ref().and_then(|ids: &Vec<DiffId>| ids.get(position)).copied();
+            let diff_id = diff_id.ok_or_else(|| kiln_store::Error::BlobNotFound { digest: layer.digest })?;
+            planned.push(match media_type::layer_compression(&layer.media_type) {
+                Some(media_type::LayerCompression::None) => PlannedLayer::Unpacked(diff_id),
+                _ => PlannedLayer::Lost(diff_id, layer.clone()),
+            });
+        }
+        let mut image = Self { document, manifest, layers: planned };
+        image.use_known_blobs(store)?;
+        Ok(image)
+    }
+
+    /// An image pushed before has all its blobs: then its new manifest is known without making anything.
+    fn use_known_blobs(&mut self, store: &Store) -> Result<()> {
+        let mut manifest = self.manifest.clone();
+        let mut changed = false;
+        for (layer, descriptor) in self.layers.iter().zip(&mut manifest.layers) {
+            if let PlannedLayer::Unpacked(diff_id) = layer {
+                match layers::known_blob(store, diff_id)? {
+                    Some(blob) => *descriptor = relabel(descriptor, &blob),
+                    None => return Ok(()),
+                }
+                changed = true;
+            }
+        }
+        if changed {
+            self.layers = self.layers.iter().zip(&manifest.layers).map(|(layer, descriptor)| match layer {
+                PlannedLayer::Unpacked(_) => PlannedLayer::Ready(descriptor.clone()),
+                other => other.clone(),
+            }).collect();
+            self.document = compose(manifest.media_type.as_deref(), manifest.to_bytes()?);
+            self.manifest = manifest;
+        }
+        Ok(())
+    }
+}
+
+/// The descriptor of a layer with another blob in it; notes on the layer stay.
+pub(super) fn relabel(old: &Descriptor, blob: &Descriptor) -> Descriptor {
+    Descriptor { media_type: blob.media_type.clone(), digest: blob.digest, size: blob.size, ..old.clone() }
+}
+
+fn read_document(store: &Store, digest: &Digest) -> Result<Resolved> {
+    let bytes = Bytes::from(store.read_blob(digest, MANIFEST_LIMIT)?);
+    let kind = decide_media_type(&format!("image {digest}"), "", &bytes)?;
+    Ok(Resolved { descriptor: Descriptor::new(kind, *digest, bytes.len() as u64), bytes })
+}
+
+fn read_diff_ids(store: &Store, manifest: &Manifest) -> Result<Vec<DiffId>> {
+    let bytes = store.read_blob(&manifest.config.digest, MANIFEST_LIMIT)?;
+    let config: ImageConfig = parse(&manifest.config.digest, &bytes)?;
+    Ok(config.diff_ids().to_vec())
+}
+
+fn compose(media_type: Option<&str>, bytes: Vec<u8>) -> Resolved {
+    let kind = media_type.unwrap_or(media_type::OCI_MANIFEST);
+    Resolved { descriptor: Descriptor::new(kind, Digest::sha256(&bytes), bytes.len() as u64), bytes: Bytes::from(bytes) }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(digest: &Digest, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::protocol(format!("stored content {digest}"), format!("it is not valid: {error}")))
+}
