@@ -16,7 +16,6 @@ mod manifest;
 pub mod media_type;
 mod platform;
 mod reference;
-#[allow(dead_code)]
 mod store;
 pub mod tree;
 pub mod view;
@@ -31,6 +30,8 @@ pub use manifest::{Index, MANIFEST_LIMIT, Manifest, ManifestKind};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use store::blob::BlobWriter;
+pub use store::collect::prune::{LabelFilter, PruneImages, PruneOptions, PruneReport};
+pub use store::collect::usage::{DiskUsage, ImageUsage, Share};
 pub use store::image::{Image, StoredImage};
 pub use store::lock::LockGuard;
 pub use store::record::Record;

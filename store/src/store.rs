@@ -33,14 +33,20 @@
 
 pub(crate) mod blob;
 pub(crate) mod boot;
+pub(crate) mod collect;
 pub(crate) mod image;
+pub(crate) mod index;
 pub(crate) mod layout;
 pub(crate) mod lease;
 pub(crate) mod lock;
+pub(crate) mod pin;
 pub(crate) mod record;
+#[allow(dead_code)]
 pub(crate) mod shelf;
 pub(crate) mod tag;
 pub(crate) mod temporary;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,6 +103,7 @@ impl Store {
                 lease: Lease::new(root),
             }),
         };
+        store.check_boot()?;
         Ok(store)
     }
 

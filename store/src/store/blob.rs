@@ -1,5 +1,7 @@
 //! Content by digest: written to `tmp/`, verified, renamed into `blobs/`.
 
+mod partial;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -47,6 +49,7 @@ impl Store {
             file,
             hasher: Hasher::sha256(),
             size: 0,
+            keep: false,
             done: false,
         })
     }
@@ -118,11 +121,13 @@ pub struct BlobWriter {
     file: File,
     hasher: Hasher,
     size: u64,
+    /// Whether an unfinished file stays, for the next one who fetches the same.
+    keep: bool,
     done: bool,
 }
 
 impl BlobWriter {
-    /// How many bytes were written.
+    /// How many bytes are there: written, and found when a download was taken up.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
@@ -136,6 +141,7 @@ impl BlobWriter {
                 digest = self.hash_again(expected)?;
             }
             if digest != *expected {
+                partial::forget(&self);
                 return Err(Error::DigestMismatch {
                     expected: *expected,
                     found: digest.to_string(),
@@ -161,17 +167,27 @@ impl BlobWriter {
     }
 }
 
-/// The digest of the rest of a file.
-pub(crate) fn hash_file(mut file: File, mut hasher: Hasher) -> io::Result<Digest> {
+/// Hashes the rest of a file; gives its length.
+pub(crate) fn hash_into(file: &mut File, hasher: &mut Hasher) -> io::Result<u64> {
     let mut buffer = vec![0; BUFFER];
+    let mut size = 0;
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(length) => hasher.update(&buffer[..length]),
+            Ok(0) => return Ok(size),
+            Ok(length) => {
+                hasher.update(&buffer[..length]);
+                size += length as u64;
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The digest of the rest of a file.
+pub(crate) fn hash_file(mut file: File, mut hasher: Hasher) -> io::Result<Digest> {
+    hash_into(&mut file, &mut hasher)?;
+    Ok(hasher.finish())
 }
 
 impl Write for BlobWriter {
@@ -189,7 +205,8 @@ impl Write for BlobWriter {
 
 impl Drop for BlobWriter {
     fn drop(&mut self) {
-        if !self.done {
+        let kept = self.keep && self.size > 0;
+        if !self.done && !kept {
             // What cannot be deleted now is swept later.
             let _ = fs::remove_file(&self.path);
         }

@@ -1,5 +1,6 @@
 //! Images: a manifest, its configuration, and the mark that says they were built or pulled here.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde::{Deserialize, Serialize};
@@ -150,6 +151,34 @@ impl Store {
         }
         images.sort_by(|a, b| (b.created, a.digest).cmp(&(a.created, b.digest)));
         Ok(images)
+    }
+
+    /// Finds an image by the beginning of its identifier or of its digest, as `docker` takes them.
+    pub fn find_image(&self, prefix: &str) -> Result<Option<Digest>> {
+        let digits = prefix.strip_prefix("sha256:").unwrap_or(prefix);
+        let is_hex = digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if digits.is_empty() || digits.len() > 64 || !is_hex {
+            return Ok(None);
+        }
+        let mut found = BTreeSet::new();
+        for stored in self.images()? {
+            let by_id = || {
+                self.image(&stored.digest)
+                    .is_ok_and(|image| image.id.0.hex().starts_with(digits))
+            };
+            if stored.digest.hex().starts_with(digits) || by_id() {
+                found.insert(stored.digest);
+            }
+        }
+        match found.len() {
+            0 | 1 => Ok(found.pop_first()),
+            count => Err(Error::AmbiguousId {
+                prefix: prefix.to_owned(),
+                count,
+            }),
+        }
     }
 
     /// Reads a manifest or an index and tells which it is.

@@ -101,7 +101,7 @@ fn make_directory(path: &Path, recursive: bool) -> Result<()> {
 }
 
 /// `<hex>` for SHA-256, `<algorithm>-<hex>` otherwise.
-fn digest_name(digest: &Digest) -> String {
+pub(crate) fn digest_name(digest: &Digest) -> String {
     match digest.algorithm() {
         Algorithm::Sha256 => digest.hex(),
         other => format!("{}-{}", other.name(), digest.hex()),
@@ -128,6 +128,41 @@ fn tag_name(reference: &Reference) -> String {
 /// Makes one directory below an existing one, unless it is there.
 pub(crate) fn ensure_directory(path: &Path) -> Result<()> {
     make_directory(path, false)
+}
+
+/// The paths in a directory; none when it is absent.
+pub(crate) fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let list = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        list => list.map_err(Error::io("list", directory))?,
+    };
+    list.map(|entry| {
+        entry
+            .map(|entry| entry.path())
+            .map_err(Error::io("list", directory))
+    })
+    .collect()
+}
+
+/// All content with its path; what is not named like content is left alone.
+pub(crate) fn stored_blobs(root: &Path) -> Result<Vec<(Digest, PathBuf)>> {
+    let mut blobs = Vec::new();
+    for directory in entries(&root.join("blobs"))? {
+        let algorithm = file_name(&directory);
+        for path in entries(&directory)? {
+            if let Ok(digest) = format!("{algorithm}:{}", file_name(&path)).parse() {
+                blobs.push((digest, path));
+            }
+        }
+    }
+    Ok(blobs)
+}
+
+/// The last part of a path, empty when it is not text.
+pub(crate) fn file_name(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
 }
 
 impl Store {

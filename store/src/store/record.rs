@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,7 @@ impl Store {
         let Some(file) = self.read_json::<RecordFile<T>>(&path)? else {
             return Ok(None);
         };
+        touch(&path);
         let things: Vec<Held> = file
             .layers
             .iter()
@@ -136,4 +138,21 @@ impl Store {
         check_name(kind)?;
         Ok(self.root().join("records").join(kind).join(key.to_string()))
     }
+}
+
+/// The time of a record's file is when it was last of use; prune goes by it. Where it cannot be set, on a read-only store,
+/// nothing is pruned either.
+fn touch(path: &Path) {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: now,
+    };
+    let _ = utimensat(CWD, path, &times, AtFlags::empty());
 }

@@ -104,7 +104,8 @@ impl Store {
         }
     }
 
-    /// Replaces what is stored with a directory, such as when a compressed blob was made of a layer.
+    /// Replaces what is stored with a directory, such as when a compressed blob was made of a layer. The stamp stays: the
+    /// directory is as old as before.
     pub(crate) fn update_directory(
         &self,
         thing: Held,

@@ -81,7 +81,7 @@ impl Store {
 }
 
 /// Whether a path still leads to the open file.
-fn is_same(file: &File, path: &Path) -> Result<bool> {
+pub(crate) fn is_same(file: &File, path: &Path) -> Result<bool> {
     let open = file.metadata().map_err(Error::io("examine", path))?;
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(found.ino() == open.ino() && found.dev() == open.dev()),
@@ -153,6 +153,7 @@ mod tests {
         fs::set_permissions(left.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         fs::write(directory.path().join("tmp/file-left"), "x").unwrap();
         assert_eq!(store.sweep().unwrap(), 2);
+        drop(store);
         assert_eq!(
             fs::read_dir(directory.path().join("tmp")).unwrap().count(),
             0

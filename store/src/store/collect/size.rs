@@ -1,0 +1,224 @@
+//! What trees take on disk, hard links counted once.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+/// Disk space is counted in units of this many bytes, whatever the file system uses (stat(2)).
+const UNIT: u64 = 512;
+
+/// One tree: what it takes by itself, and its regular files, which other trees may share.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct TreeSize {
+    /// Directories and everything else that is not a regular file, in bytes.
+    pub(crate) own: u64,
+    /// Inode and units of each regular file that takes space, once each.
+    pub(crate) files: Vec<(u64, u32)>,
+}
+
+impl TreeSize {
+    /// Walks a tree without following links or leaving its file system.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let mut size = Self::default();
+        let mut seen = HashSet::new();
+        let top = statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+        size.add(&top, &mut seen);
+        if is_directory(&top) {
+            let directory = openat(rustix::fs::CWD, path, directory_flags(), Mode::empty())?;
+            size.walk(&mut Dir::new(directory)?, &mut seen)?;
+        }
+        Ok(size)
+    }
+
+    /// The whole in bytes.
+    pub(crate) fn total(&self) -> u64 {
+        self.own
+            + self
+                .files
+                .iter()
+                .map(|(_, units)| u64::from(*units) * UNIT)
+                .sum::<u64>()
+    }
+
+    fn walk(&mut self, directory: &mut Dir, seen: &mut HashSet<u64>) -> io::Result<()> {
+        while let Some(entry) = directory.read() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let fd = directory.fd()?;
+            let stat = match statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => continue,
+                stat => stat?,
+            };
+            self.add(&stat, seen);
+            if is_directory(&stat) {
+                match openat(fd, name, directory_flags(), Mode::empty()) {
+                    Err(Errno::NOENT) => {}
+                    inner => self.walk(&mut Dir::new(inner?)?, seen)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, stat: &Stat, seen: &mut HashSet<u64>) {
+        let units = stat.st_blocks.unsigned_abs();
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            self.own += units * UNIT;
+        } else if units > 0 && (stat.st_nlink == 1 || seen.insert(stat.st_ino)) {
+            self.files
+                .push((stat.st_ino, u32::try_from(units).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// For the index: twelve bytes a file.
+    pub(crate) fn pack(&self) -> Vec<u8> {
+        let bytes = |(inode, units): &(u64, u32)| {
+            [&inode.to_le_bytes()[..], &units.to_le_bytes()[..]].concat()
+        };
+        self.files.iter().flat_map(bytes).collect()
+    }
+
+    /// What [`Self::pack`] wrote.
+    pub(crate) fn unpack(own: u64, packed: &[u8]) -> Option<Self> {
+        if !packed.len().is_multiple_of(12) {
+            return None;
+        }
+        let file = |bytes: &[u8]| {
+            let (inode, units) = bytes.split_at(8);
+            Some((
+                u64::from_le_bytes(inode.try_into().ok()?),
+                u32::from_le_bytes(units.try_into().ok()?),
+            ))
+        };
+        let files = packed
+            .chunks_exact(12)
+            .map(file)
+            .collect::<Option<Vec<_>>>()?;
+        Some(Self { own, files })
+    }
+}
+
+/// What several trees on one file system take together.
+#[derive(Debug, Default)]
+pub(crate) struct Union {
+    seen: HashSet<u64>,
+    bytes: u64,
+}
+
+impl Union {
+    /// Adds a tree; gives how many bytes it brought that were not there yet.
+    pub(crate) fn add(&mut self, tree: &TreeSize) -> u64 {
+        let new = tree
+            .files
+            .iter()
+            .filter(|(inode, _)| self.seen.insert(*inode));
+        let bytes = tree.own + new.map(|(_, units)| u64::from(*units) * UNIT).sum::<u64>();
+        self.bytes += bytes;
+        bytes
+    }
+
+    /// Everything added.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Deletes a tree; gives the bytes that became free: a file with another link elsewhere keeps its own.
+pub(crate) fn remove_counted(path: &Path) -> io::Result<u64> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(Errno::INVAL));
+    };
+    let parent = openat(rustix::fs::CWD, parent, directory_flags(), Mode::empty())?;
+    remove_at(&parent, &std::ffi::CString::new(name.as_encoded_bytes())?)
+}
+
+fn remove_at(parent: &impl std::os::fd::AsFd, name: &std::ffi::CStr) -> io::Result<u64> {
+    let stat = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(0),
+        stat => stat?,
+    };
+    let mut freed = match is_directory(&stat) || stat.st_nlink == 1 {
+        true => stat.st_blocks.unsigned_abs() * UNIT,
+        false => 0,
+    };
+    if !is_directory(&stat) {
+        unlinkat(parent, name, AtFlags::empty())?;
+        return Ok(freed);
+    }
+    let directory = match openat(parent, name, directory_flags(), Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+            openat(parent, name, directory_flags(), Mode::empty())?
+        }
+        directory => directory?,
+    };
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&directory)? {
+        let name = entry?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    for name in names {
+        freed += match remove_at(&directory, &name) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                rustix::fs::fchmod(&directory, Mode::RWXU)?;
+                remove_at(&directory, &name)?
+            }
+            removed => removed?,
+        };
+    }
+    unlinkat(parent, name, AtFlags::REMOVEDIR)?;
+    Ok(freed)
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+fn directory_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn hard_links_count_once_and_free_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let (a, b) = (directory.path().join("a"), directory.path().join("b"));
+        fs::create_dir_all(a.join("sub")).unwrap();
+        fs::create_dir(&b).unwrap();
+        fs::write(a.join("sub/file"), vec![1; 100_000]).unwrap();
+        fs::hard_link(a.join("sub/file"), a.join("twice")).unwrap();
+        fs::hard_link(a.join("sub/file"), b.join("thrice")).unwrap();
+        fs::write(b.join("own"), vec![1; 50_000]).unwrap();
+        let (sizes, mut union) = (
+            [TreeSize::of(&a).unwrap(), TreeSize::of(&b).unwrap()],
+            Union::default(),
+        );
+        assert_eq!(sizes[0].files.len(), 1);
+        let first = union.add(&sizes[0]);
+        let second = union.add(&sizes[1]);
+        assert!(first >= 100_000 && (50_000..100_000).contains(&second));
+        for size in &sizes {
+            assert_eq!(
+                TreeSize::unpack(size.own, &size.pack()).as_ref(),
+                Some(size)
+            );
+        }
+        assert!(remove_counted(&a).unwrap() < 100_000);
+        assert!(remove_counted(&b).unwrap() >= 150_000);
+        assert_eq!(remove_counted(&b).unwrap(), 0);
+        assert_eq!(TreeSize::unpack(0, &[1, 2, 3]), None);
+    }
+}
