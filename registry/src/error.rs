@@ -113,6 +113,9 @@ pub enum Error {
     /// The content store failed.
     #[error(transparent)]
     Store(#[from] kiln_store::Error),
+    /// A layer could not be unpacked or made.
+    #[error(transparent)]
+    Layer(#[from] kiln_store::LayerError),
     /// A file of an image layout failed.
     #[error("{path}: {source}")]
     Io {

@@ -1,23 +1,43 @@
-//! TEMPORARY stand-in
-use std::io::{Read, Write};
-use kiln_store::{Descriptor, DiffId, Store};
+//! The store's layers, as a transfer needs them: is it here, take it in, give its blob.
+
+use std::io::Read;
+
+use kiln_store::{Compression, Descriptor, DiffId, Limits, Store};
+
 use crate::error::Result;
+
+/// Whether a layer is unpacked in the store.
 pub(crate) fn has(store: &Store, layer: &DiffId) -> Result<bool> {
-    Ok(store.root().join("layers").join(layer.to_string()).exists())
+    Ok(store.layer(layer)?.is_some())
 }
-pub(crate) fn known_blob(_store: &Store, _layer: &DiffId) -> Result<Option<Descriptor>> { Ok(None) }
-pub(crate) fn make_blob(_store: &Store, layer: &DiffId) -> Result<Descriptor> {
-    Err(kiln_store::Error::BlobNotFound { digest: layer.0 }.into())
-}
-pub(crate) fn ingest(store: &Store, reader: &mut dyn Read, blob: &Descriptor, layer: &DiffId) -> Result<()> {
-    let mut writer = store.blob_writer()?;
-    let mut buffer = vec![0; 65536];
-    loop {
-        let n = reader.read(&mut buffer).map_err(|e| crate::Error::Io { path: "x".into(), source: e })?;
-        if n == 0 { break; }
-        writer.write_all(&buffer[..n]).map_err(|e| crate::Error::Io { path: "x".into(), source: e })?;
+
+/// The gzip blob that a layer has already, if any.
+pub(crate) fn known_blob(store: &Store, layer: &DiffId) -> Result<Option<Descriptor>> {
+    let Some(record) = store.layer(layer)? else {
+        return Ok(None);
+    };
+    for blob in record.blobs {
+        if blob.media_type == Compression::GZIP.media_type()
+            && store.blob_size(&blob.digest)? == Some(blob.size)
+        {
+            return Ok(Some(blob));
+        }
     }
-    writer.finish(Some(&blob.digest))?;
-    std::fs::create_dir_all(store.root().join("layers").join(layer.to_string())).map_err(|e| crate::Error::Io { path: "x".into(), source: e })?;
+    Ok(None)
+}
+
+/// Makes or finds the gzip blob of a layer.
+pub(crate) fn make_blob(store: &Store, layer: &DiffId) -> Result<Descriptor> {
+    Ok(store.layer_blob(layer, Compression::GZIP)?)
+}
+
+/// Unpacks a layer from its blob as received; both digests are verified.
+pub(crate) fn ingest(
+    store: &Store,
+    reader: &mut dyn Read,
+    blob: &Descriptor,
+    layer: &DiffId,
+) -> Result<()> {
+    store.ingest_layer(reader, blob, layer, &Limits::default())?;
     Ok(())
 }

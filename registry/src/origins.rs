@@ -34,5 +34,8 @@ pub(crate) fn remember(store: &Store, blobs: &[Descriptor], repository: &Referen
 
 /// The repositories of a registry that held a blob when it was last seen there, newest first.
 pub(crate) fn paths(store: &Store, blob: &Digest, registry: &str) -> Result<Vec<String>> {
-    Ok(store.record::<Vec<String>>(KIND, &key(blob, registry))?.map(|record| record.body).unwrap_or_default())
+    Ok(store
+        .record::<Vec<String>>(KIND, &key(blob, registry))?
+        .map(|record| record.body)
+        .unwrap_or_default())
 }

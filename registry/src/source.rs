@@ -124,7 +124,13 @@ impl CountedBlob {
     /// The content, and the number of its bytes read so far; it goes back when reading begins again.
     pub(crate) fn new(inner: Arc<dyn BlobSource>) -> (Self, Arc<AtomicU64>) {
         let read = Arc::new(AtomicU64::new(0));
-        (Self { inner, read: read.clone() }, read)
+        (
+            Self {
+                inner,
+                read: read.clone(),
+            },
+            read,
+        )
     }
 }
 

@@ -33,14 +33,24 @@ impl LayerTask<'_> {
     pub(super) async fn run(mut self) -> Result<Fate> {
         let here = self.blob_is_here().await?;
         // The request is on its way before the configuration is known, unless it may turn out to be unnecessary.
-        let early = if here || self.config.borrow().is_some() { None } else { Some(self.open().await?) };
+        let early = if here || self.config.borrow().is_some() {
+            None
+        } else {
+            Some(self.open().await?)
+        };
         let layer = self.diff_id().await?;
         if self.is_unpacked(layer).await? {
-            (self.events.0)(Event::BlobDone { digest: self.blob.digest, outcome: BlobOutcome::Present });
+            (self.events.0)(Event::BlobDone {
+                digest: self.blob.digest,
+                outcome: BlobOutcome::Present,
+            });
             return Ok(Fate::Present);
         }
         if here && self.unpack_stored(layer).await? {
-            (self.events.0)(Event::BlobDone { digest: self.blob.digest, outcome: BlobOutcome::Present });
+            (self.events.0)(Event::BlobDone {
+                digest: self.blob.digest,
+                outcome: BlobOutcome::Present,
+            });
             return Ok(Fate::Present);
         }
         let first = match early {
@@ -48,25 +58,42 @@ impl LayerTask<'_> {
             None => self.open().await?,
         };
         self.transfer(layer, first).await?;
-        (self.events.0)(Event::BlobDone { digest: self.blob.digest, outcome: BlobOutcome::Transferred });
+        (self.events.0)(Event::BlobDone {
+            digest: self.blob.digest,
+            outcome: BlobOutcome::Transferred,
+        });
         Ok(Fate::Fetched)
     }
 
     async fn open(&self) -> Result<ByteStream> {
         let stream = self.repository.blob(self.blob, 0).await?;
-        (self.events.0)(Event::BlobStarted { digest: self.blob.digest, size: self.blob.size });
+        (self.events.0)(Event::BlobStarted {
+            digest: self.blob.digest,
+            size: self.blob.size,
+        });
         Ok(stream)
     }
 
     async fn diff_id(&mut self) -> Result<DiffId> {
         let lost = || Error::Interrupted("the pull".to_owned());
-        let known = self.config.wait_for(Option::is_some).await.map_err(|_| lost())?;
-        known.as_ref().and_then(|layers| layers.get(self.position)).copied().ok_or_else(lost)
+        let known = self
+            .config
+            .wait_for(Option::is_some)
+            .await
+            .map_err(|_| lost())?;
+        known
+            .as_ref()
+            .and_then(|layers| layers.get(self.position))
+            .copied()
+            .ok_or_else(lost)
     }
 
     async fn blob_is_here(&self) -> Result<bool> {
         let (store, blob) = (self.store.clone(), self.blob.clone());
-        blocking("reading the store", move || Ok(store.blob_size(&blob.digest)? == Some(blob.size))).await
+        blocking("reading the store", move || {
+            Ok(store.blob_size(&blob.digest)? == Some(blob.size))
+        })
+        .await
     }
 
     async fn is_unpacked(&self, layer: DiffId) -> Result<bool> {
@@ -88,8 +115,13 @@ impl LayerTask<'_> {
     async fn transfer(&self, layer: DiffId, first: ByteStream) -> Result<()> {
         let (pipe, mut reader) = Pipe::new();
         let (store, blob) = (self.store.clone(), self.blob.clone());
-        let unpack = blocking("unpacking a layer", move || layers::ingest(&store, &mut reader, &blob, &layer));
-        let (sent, unpacked) = tokio::join!(stream::pump(self.repository, self.blob, first, pipe, self.events.0), unpack);
+        let unpack = blocking("unpacking a layer", move || {
+            layers::ingest(&store, &mut reader, &blob, &layer)
+        });
+        let (sent, unpacked) = tokio::join!(
+            stream::pump(self.repository, self.blob, first, pipe, self.events.0),
+            unpack
+        );
         match (sent, unpacked) {
             // If both failed: the network if it broke off, else the reason why nobody read on.
             (Err(error), _) if !matches!(error, Error::Interrupted(_)) => Err(error),

@@ -13,7 +13,10 @@ mod layer;
 mod stream;
 
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use kiln_store::{Descriptor, DiffId, Digest, Image, ImageConfig, MANIFEST_LIMIT, Manifest, Platform, Reference, Store, media_type};
+use kiln_store::{
+    Descriptor, DiffId, Digest, Image, ImageConfig, MANIFEST_LIMIT, Manifest, Platform, Reference,
+    Store, media_type,
+};
 use tokio::sync::watch;
 
 use crate::client::{Client, name_of};
@@ -53,16 +56,34 @@ pub struct Pulled {
 }
 
 /// Pulls an image for a platform into the store, verified and unpacked. It is recorded, and named, only when all of it is there.
-pub async fn pull(client: &Client, store: &Store, reference: &Reference, platform: &Platform, options: &PullOptions, events: Events<'_>) -> Result<Pulled> {
+pub async fn pull(
+    client: &Client,
+    store: &Store,
+    reference: &Reference,
+    platform: &Platform,
+    options: &PullOptions,
+    events: Events<'_>,
+) -> Result<Pulled> {
     let repository = client.repository(reference, Access::Pull);
     let mut tags = options.tags.clone();
     if !options.untagged {
         tags.insert(0, reference.clone().with_default_tag());
     }
-    let pulled = pull_from(&repository, &name_of(reference), store, platform, &tags, events).await?;
+    let pulled = pull_from(
+        &repository,
+        &name_of(reference),
+        store,
+        platform,
+        &tags,
+        events,
+    )
+    .await?;
     let (store, layers) = (store.clone(), pulled.image.manifest.layers.clone());
     let origin = reference.repository();
-    blocking("the record of origins", move || origins::remember(&store, &layers, &origin)).await?;
+    blocking("the record of origins", move || {
+        origins::remember(&store, &layers, &origin)
+    })
+    .await?;
     Ok(pulled)
 }
 
@@ -76,10 +97,16 @@ pub async fn pull_from(
     events: Events<'_>,
 ) -> Result<Pulled> {
     let documents = fetch(repository, name, store, platform, tags.first()).await?;
-    events(Event::Resolved { reference: format!("{}:{name}", repository.name()), digest: documents.root_digest() });
+    events(Event::Resolved {
+        reference: format!("{}:{name}", repository.name()),
+        digest: documents.root_digest(),
+    });
     let manifest = &documents.manifest;
     check_is_image(repository, manifest)?;
-    events(Event::Planned { blobs: manifest.layers.len() + 1, bytes: manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>() });
+    events(Event::Planned {
+        blobs: manifest.layers.len() + 1,
+        bytes: manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>(),
+    });
 
     let (announce, config) = watch::channel(None);
     let fetch_config = async {
@@ -88,7 +115,10 @@ pub async fn pull_from(
         announce.send_replace(Some(config.diff_ids().to_vec()));
         Ok::<_, Error>(bytes)
     };
-    let tasks: FuturesUnordered<_> = tasks(repository, manifest, store, config, events).into_iter().map(LayerTask::run).collect();
+    let tasks: FuturesUnordered<_> = tasks(repository, manifest, store, config, events)
+        .into_iter()
+        .map(LayerTask::run)
+        .collect();
     let (config_bytes, fates) = tokio::try_join!(fetch_config, tasks.try_collect::<Vec<Fate>>())?;
 
     let (recorder, names, chosen) = (store.clone(), tags.to_vec(), platform.clone());
@@ -105,7 +135,13 @@ pub async fn pull_from(
     })
     .await?;
     let layers_fetched = fates.iter().filter(|fate| **fate == Fate::Fetched).count();
-    Ok(Pulled { image, digest, traffic: repository.traffic(), layers_fetched, layers_skipped: fates.len() - layers_fetched })
+    Ok(Pulled {
+        image,
+        digest,
+        traffic: repository.traffic(),
+        layers_fetched,
+        layers_skipped: fates.len() - layers_fetched,
+    })
 }
 
 /// One task for each different layer, the largest first, so that it is not the last one running.
@@ -119,7 +155,14 @@ fn tasks<'a>(
     let mut tasks: Vec<LayerTask<'a>> = Vec::new();
     for (position, blob) in manifest.layers.iter().enumerate() {
         if !tasks.iter().any(|task| task.blob.digest == blob.digest) {
-            tasks.push(LayerTask { repository, store, blob, position, config: config.clone(), events: Shown(events) });
+            tasks.push(LayerTask {
+                repository,
+                store,
+                blob,
+                position,
+                config: config.clone(),
+                events: Shown(events),
+            });
         }
     }
     tasks.sort_by_key(|task| std::cmp::Reverse(task.blob.size));
@@ -128,12 +171,24 @@ fn tasks<'a>(
 
 fn check_is_image(repository: &dyn Repository, manifest: &Manifest) -> Result<()> {
     if !media_type::is_image_config(&manifest.config.media_type) {
-        let kind = manifest.artifact_type.as_deref().unwrap_or(&manifest.config.media_type);
-        return Err(Error::protocol(repository.name(), format!("this is no container image but an artifact of the type `{kind}`")));
+        let kind = manifest
+            .artifact_type
+            .as_deref()
+            .unwrap_or(&manifest.config.media_type);
+        return Err(Error::protocol(
+            repository.name(),
+            format!("this is no container image but an artifact of the type `{kind}`"),
+        ));
     }
     for layer in &manifest.layers {
         if media_type::layer_compression(&layer.media_type).is_none() {
-            return Err(Error::protocol(repository.name(), format!("layer {} has the type `{}`, which kiln cannot unpack", layer.digest, layer.media_type)));
+            return Err(Error::protocol(
+                repository.name(),
+                format!(
+                    "layer {} has the type `{}`, which kiln cannot unpack",
+                    layer.digest, layer.media_type
+                ),
+            ));
         }
     }
     Ok(())
@@ -141,35 +196,61 @@ fn check_is_image(repository: &dyn Repository, manifest: &Manifest) -> Result<()
 
 fn parse_config(manifest: &Manifest, bytes: &[u8]) -> Result<ImageConfig> {
     let digest = &manifest.config.digest;
-    let config: ImageConfig =
-        serde_json::from_slice(bytes).map_err(|error| Error::protocol(format!("configuration {digest}"), format!("it is not valid: {error}")))?;
+    let config: ImageConfig = serde_json::from_slice(bytes).map_err(|error| {
+        Error::protocol(
+            format!("configuration {digest}"),
+            format!("it is not valid: {error}"),
+        )
+    })?;
     if config.diff_ids().len() != manifest.layers.len() {
-        let problem = format!("it names {} layers, the manifest {}", config.diff_ids().len(), manifest.layers.len());
+        let problem = format!(
+            "it names {} layers, the manifest {}",
+            config.diff_ids().len(),
+            manifest.layers.len()
+        );
         return Err(Error::protocol(format!("configuration {digest}"), problem));
     }
     Ok(config)
 }
 
 /// The bytes of the configuration, from the store or the repository, verified.
-async fn fetch_config(repository: &dyn Repository, manifest: &Manifest, store: &Store, events: Events<'_>) -> Result<Vec<u8>> {
+async fn fetch_config(
+    repository: &dyn Repository,
+    manifest: &Manifest,
+    store: &Store,
+    events: Events<'_>,
+) -> Result<Vec<u8>> {
     let descriptor = &manifest.config;
     if let Some(bytes) = stored(store, &descriptor.digest).await? {
-        events(Event::BlobDone { digest: descriptor.digest, outcome: BlobOutcome::Present });
+        events(Event::BlobDone {
+            digest: descriptor.digest,
+            outcome: BlobOutcome::Present,
+        });
         return Ok(bytes);
     }
-    events(Event::BlobStarted { digest: descriptor.digest, size: descriptor.size });
+    events(Event::BlobStarted {
+        digest: descriptor.digest,
+        size: descriptor.size,
+    });
     let bytes = stream::fetch_small(repository, descriptor, MANIFEST_LIMIT).await?;
-    events(Event::BlobDone { digest: descriptor.digest, outcome: BlobOutcome::Transferred });
+    events(Event::BlobDone {
+        digest: descriptor.digest,
+        outcome: BlobOutcome::Transferred,
+    });
     Ok(bytes)
 }
 
 /// A document of the store, if it is there. One that was damaged has been removed and is fetched again.
 async fn stored(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>> {
     let (store, digest) = (store.clone(), *digest);
-    blocking("reading the store", move || match store.read_blob(&digest, MANIFEST_LIMIT) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(kiln_store::Error::BlobNotFound { .. } | kiln_store::Error::BlobCorrupt { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
+    blocking("reading the store", move || {
+        match store.read_blob(&digest, MANIFEST_LIMIT) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(kiln_store::Error::BlobNotFound { .. } | kiln_store::Error::BlobCorrupt { .. }) => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     })
     .await
 }
@@ -181,7 +262,10 @@ fn keep(store: &Store, digest: &Digest, bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     let mut writer = store.blob_writer()?;
-    writer.write_all(bytes).map_err(|source| Error::Io { path: format!("blob {digest}"), source })?;
+    writer.write_all(bytes).map_err(|source| Error::Io {
+        path: format!("blob {digest}"),
+        source,
+    })?;
     writer.finish(Some(digest))?;
     Ok(())
 }
@@ -191,5 +275,9 @@ fn check_size(what: &str, descriptor: &Descriptor, actual: u64) -> Result<()> {
     if descriptor.size == actual {
         return Ok(());
     }
-    Err(Error::Corrupt { what: format!("{what} {}", descriptor.digest), expected: format!("{} bytes", descriptor.size), actual: format!("{actual}") })
+    Err(Error::Corrupt {
+        what: format!("{what} {}", descriptor.digest),
+        expected: format!("{} bytes", descriptor.size),
+        actual: format!("{actual}"),
+    })
 }

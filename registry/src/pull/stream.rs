@@ -19,7 +19,10 @@ const PIECES_AHEAD: usize = 4;
 const FRUITLESS_ATTEMPTS: u32 = 5;
 
 /// The first wait before a broken transfer is taken up again.
-const BACKOFF: Backoff = Backoff { first: std::time::Duration::from_millis(100), longest: std::time::Duration::from_secs(10) };
+const BACKOFF: Backoff = Backoff {
+    first: std::time::Duration::from_millis(100),
+    longest: std::time::Duration::from_secs(10),
+};
 
 /// The end of a pipe that bytes are put into.
 #[derive(Debug)]
@@ -43,11 +46,21 @@ pub(super) struct PipeReader {
 impl Pipe {
     pub(super) fn new() -> (Self, PipeReader) {
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-        (Self(sender), PipeReader { receiver, current: Bytes::new(), ended: false })
+        (
+            Self(sender),
+            PipeReader {
+                receiver,
+                current: Bytes::new(),
+                ended: false,
+            },
+        )
     }
 
     async fn put(&self, piece: Piece) -> Result<()> {
-        self.0.send(piece).await.map_err(|_| Error::Interrupted("unpacking a layer".to_owned()))
+        self.0
+            .send(piece)
+            .await
+            .map_err(|_| Error::Interrupted("unpacking a layer".to_owned()))
     }
 }
 
@@ -57,7 +70,12 @@ impl Read for PipeReader {
             match self.receiver.blocking_recv() {
                 Some(Piece::Data(bytes)) => self.current = bytes,
                 Some(Piece::End) => self.ended = true,
-                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the transfer was interrupted")),
+                None => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the transfer was interrupted",
+                    ));
+                }
             }
         }
         let length = self.current.len().min(buffer.len());
@@ -67,7 +85,13 @@ impl Read for PipeReader {
 }
 
 /// Puts a blob into a pipe, beginning with a stream that is open already; breaks are mended by asking for the rest.
-pub(super) async fn pump(repository: &dyn Repository, blob: &Descriptor, first: ByteStream, pipe: Pipe, events: Events<'_>) -> Result<()> {
+pub(super) async fn pump(
+    repository: &dyn Repository,
+    blob: &Descriptor,
+    first: ByteStream,
+    pipe: Pipe,
+    events: Events<'_>,
+) -> Result<()> {
     let mut stream = Ok(first);
     let mut moved = 0;
     let mut fruitless = 0;
@@ -84,22 +108,38 @@ pub(super) async fn pump(repository: &dyn Repository, blob: &Descriptor, first: 
         if fruitless >= FRUITLESS_ATTEMPTS || !error.is_transient() {
             return Err(error);
         }
-        events(Event::Retrying { what: format!("blob {}", blob.digest), reason: error.to_string() });
+        events(Event::Retrying {
+            what: format!("blob {}", blob.digest),
+            reason: error.to_string(),
+        });
         tokio::time::sleep(BACKOFF.wait(fruitless)).await;
         stream = repository.blob(blob, moved).await;
     }
 }
 
 /// Moves what one stream gives. Ok when the whole blob is through.
-async fn run(mut stream: ByteStream, blob: &Descriptor, moved: &mut u64, pipe: &Pipe, events: Events<'_>) -> Result<()> {
+async fn run(
+    mut stream: ByteStream,
+    blob: &Descriptor,
+    moved: &mut u64,
+    pipe: &Pipe,
+    events: Events<'_>,
+) -> Result<()> {
     while let Some(piece) = stream.next().await {
         let piece = piece?;
         *moved += piece.len() as u64;
         if *moved > blob.size {
-            return Err(Error::Corrupt { what: format!("blob {}", blob.digest), expected: format!("{} bytes", blob.size), actual: "more".to_owned() });
+            return Err(Error::Corrupt {
+                what: format!("blob {}", blob.digest),
+                expected: format!("{} bytes", blob.size),
+                actual: "more".to_owned(),
+            });
         }
         pipe.put(Piece::Data(piece)).await?;
-        events(Event::BlobProgress { digest: blob.digest, moved: *moved });
+        events(Event::BlobProgress {
+            digest: blob.digest,
+            moved: *moved,
+        });
     }
     if *moved < blob.size {
         return Err(Error::Network {
@@ -113,9 +153,19 @@ async fn run(mut stream: ByteStream, blob: &Descriptor, moved: &mut u64, pipe: &
 }
 
 /// A small blob in memory, verified.
-pub(super) async fn fetch_small(repository: &dyn Repository, blob: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+pub(super) async fn fetch_small(
+    repository: &dyn Repository,
+    blob: &Descriptor,
+    limit: u64,
+) -> Result<Vec<u8>> {
     if blob.size > limit {
-        return Err(Error::protocol(format!("blob {}", blob.digest), format!("it has {} bytes, more than the {limit} that are read at once", blob.size)));
+        return Err(Error::protocol(
+            format!("blob {}", blob.digest),
+            format!(
+                "it has {} bytes, more than the {limit} that are read at once",
+                blob.size
+            ),
+        ));
     }
     let mut attempt = 1;
     loop {
@@ -143,7 +193,11 @@ async fn read_all(repository: &dyn Repository, blob: &Descriptor) -> Result<Vec<
     super::check_size("blob", blob, bytes.len() as u64)?;
     let actual = Digest::of(blob.digest.algorithm(), &bytes);
     if actual != blob.digest {
-        return Err(Error::Corrupt { what: format!("blob {}", blob.digest), expected: blob.digest.to_string(), actual: actual.to_string() });
+        return Err(Error::Corrupt {
+            what: format!("blob {}", blob.digest),
+            expected: blob.digest.to_string(),
+            actual: actual.to_string(),
+        });
     }
     Ok(bytes)
 }

@@ -28,6 +28,17 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Layers compressed at once: compression uses all cores by itself.
 const COMPRESSIONS: usize = 1;
 
+/// Where a blob belongs in a plan: image and layer; a configuration has no such place.
+type Seat = Option<(usize, usize)>;
+
+/// A blob that is where it belongs.
+struct Arrived {
+    seat: Seat,
+    blob: Descriptor,
+    /// How it got there; nothing for a blob that is counted elsewhere.
+    placed: Option<Placed>,
+}
+
 /// Sends blobs and counts them.
 pub(super) struct Blobs<'a> {
     repository: &'a dyn Repository,
@@ -40,13 +51,33 @@ pub(super) struct Blobs<'a> {
 }
 
 impl<'a> Blobs<'a> {
-    pub(super) fn new(repository: &'a dyn Repository, store: &'a Store, origins: Origins<'a>, events: Events<'a>) -> Self {
-        Self { repository, store, origins, events, sent: 0, mounted: 0, skipped: 0 }
+    pub(super) fn new(
+        repository: &'a dyn Repository,
+        store: &'a Store,
+        origins: Origins<'a>,
+        events: Events<'a>,
+    ) -> Self {
+        Self {
+            repository,
+            store,
+            origins,
+            events,
+            sent: 0,
+            mounted: 0,
+            skipped: 0,
+        }
     }
 
     /// The end of a push; `skipped` blobs were never looked at.
     pub(super) fn summary(&self, digest: Digest, skipped: usize, single_platform: bool) -> Pushed {
-        Pushed { digest, traffic: self.repository.traffic(), sent: self.sent, mounted: self.mounted, skipped: self.skipped + skipped, single_platform }
+        Pushed {
+            digest,
+            traffic: self.repository.traffic(),
+            sent: self.sent,
+            mounted: self.mounted,
+            skipped: self.skipped + skipped,
+            single_platform,
+        }
     }
 
     /// Sends all blobs of a plan whose digests are known.
@@ -73,10 +104,22 @@ impl<'a> Blobs<'a> {
         }
         let mut order: Vec<&Descriptor> = blobs.into_values().collect();
         // Configurations are small and needed in any case: they show early what the registry can do. Then the largest, so that it is not the last.
-        order.sort_by_key(|blob| (!configs.contains(&blob.digest), std::cmp::Reverse(blob.size)));
-        (self.events)(Event::Planned { blobs: order.len(), bytes: order.iter().map(|blob| blob.size).sum() });
+        order.sort_by_key(|blob| {
+            (
+                !configs.contains(&blob.digest),
+                std::cmp::Reverse(blob.size),
+            )
+        });
+        (self.events)(Event::Planned {
+            blobs: order.len(),
+            bytes: order.iter().map(|blob| blob.size).sum(),
+        });
         let this = &*self;
-        let placed: Vec<Placed> = stream::iter(order).map(|blob| this.place(blob)).buffer_unordered(UPLOADS).try_collect().await?;
+        let placed: Vec<Placed> = stream::iter(order)
+            .map(|blob| this.place(blob))
+            .buffer_unordered(UPLOADS)
+            .try_collect()
+            .await?;
         self.count(&placed);
         Ok(())
     }
@@ -91,20 +134,29 @@ impl<'a> Blobs<'a> {
             if done.insert(planned.manifest.config.digest) {
                 work.push(this.layer(None, &planned.manifest.config, None, &turn));
             }
-            for (position, (layer, descriptor)) in planned.layers.iter().zip(&planned.manifest.layers).enumerate() {
-                let place = Some((image, position));
+            for (position, (layer, descriptor)) in planned
+                .layers
+                .iter()
+                .zip(&planned.manifest.layers)
+                .enumerate()
+            {
+                let seat = Some((image, position));
                 // A digest twice in one push is sent once; the second is only looked up for the manifest.
                 let again = !done.insert(descriptor.digest);
-                work.push(this.layer(place, descriptor, Some((layer, again)), &turn));
+                work.push(this.layer(seat, descriptor, Some((layer, again)), &turn));
             }
         }
-        let results: Vec<(Option<(usize, usize)>, Descriptor, Option<Placed>)> = work.try_collect().await?;
-        let mut manifests: Vec<Manifest> = plan.images.iter().map(|image| image.manifest.clone()).collect();
+        let results: Vec<Arrived> = work.try_collect().await?;
+        let mut manifests: Vec<Manifest> = plan
+            .images
+            .iter()
+            .map(|image| image.manifest.clone())
+            .collect();
         let mut placed = Vec::new();
-        for (place, descriptor, outcome) in results {
-            placed.extend(outcome);
-            if let Some((image, position)) = place {
-                manifests[image].layers[position] = descriptor;
+        for arrived in results {
+            placed.extend(arrived.placed);
+            if let Some((image, position)) = arrived.seat {
+                manifests[image].layers[position] = arrived.blob;
             }
         }
         self.count(&placed);
@@ -114,15 +166,21 @@ impl<'a> Blobs<'a> {
     /// Makes one blob, if it must be made, and sends it.
     async fn layer(
         &self,
-        place: Option<(usize, usize)>,
+        seat: Seat,
         descriptor: &Descriptor,
         layer: Option<(&PlannedLayer, bool)>,
         turn: &Semaphore,
-    ) -> Result<(Option<(usize, usize)>, Descriptor, Option<Placed>)> {
+    ) -> Result<Arrived> {
         let mut blob = descriptor.clone();
         match layer {
             None | Some((PlannedLayer::Ready(_), _)) => {}
-            Some((PlannedLayer::Foreign(_), _)) => return Ok((place, blob, None)),
+            Some((PlannedLayer::Foreign(_), _)) => {
+                return Ok(Arrived {
+                    seat,
+                    blob,
+                    placed: None,
+                });
+            }
             Some((PlannedLayer::Lost(diff_id, lost), _)) => {
                 let _turn = turn.acquire().await;
                 self.make_again(*diff_id, lost).await?;
@@ -130,22 +188,38 @@ impl<'a> Blobs<'a> {
             Some((PlannedLayer::Unpacked(diff_id), _)) => {
                 let _turn = turn.acquire().await;
                 let (store, diff_id) = (self.store.clone(), *diff_id);
-                let made = blocking("compressing a layer", move || layers::make_blob(&store, &diff_id)).await?;
+                let made = blocking("compressing a layer", move || {
+                    layers::make_blob(&store, &diff_id)
+                })
+                .await?;
                 blob = relabel(descriptor, &made);
             }
         }
         if layer.is_some_and(|(_, again)| again) {
-            return Ok((place, blob, None));
+            return Ok(Arrived {
+                seat,
+                blob,
+                placed: None,
+            });
         }
         let placed = self.place(&blob).await?;
-        Ok((place, blob, Some(placed)))
+        Ok(Arrived {
+            seat,
+            blob,
+            placed: Some(placed),
+        })
     }
 
     async fn make_again(&self, diff_id: kiln_store::DiffId, blob: &Descriptor) -> Result<()> {
         let store = self.store.clone();
-        let made = blocking("compressing a layer", move || layers::make_blob(&store, &diff_id)).await?;
+        let made = blocking("compressing a layer", move || {
+            layers::make_blob(&store, &diff_id)
+        })
+        .await?;
         if made.digest != blob.digest {
-            return Err(Error::Store(kiln_store::Error::BlobNotFound { digest: blob.digest }));
+            return Err(Error::Store(kiln_store::Error::BlobNotFound {
+                digest: blob.digest,
+            }));
         }
         Ok(())
     }
@@ -153,18 +227,35 @@ impl<'a> Blobs<'a> {
     /// Sends one blob, and tells now and then how far it is.
     async fn place(&self, blob: &Descriptor) -> Result<Placed> {
         let (store, digest) = (self.store.clone(), blob.digest);
-        let (registry, given) = (self.origins.registry.map(str::to_owned), self.origins.given(&digest));
+        let (registry, given) = (
+            self.origins.registry.map(str::to_owned),
+            self.origins.given(&digest),
+        );
         let origins = blocking("the record of origins", {
             let store = store.clone();
             move || match registry {
-                Some(registry) => Ok(given.into_iter().chain(origins::paths(&store, &digest, &registry)?).collect()),
+                Some(registry) => Ok(given
+                    .into_iter()
+                    .chain(origins::paths(&store, &digest, &registry)?)
+                    .collect()),
                 None => Ok(given),
             }
         })
         .await?;
-        (self.events)(Event::BlobStarted { digest, size: blob.size });
-        let (source, moved) = CountedBlob::new(Arc::new(StoredBlob { store, digest, size: blob.size }));
-        let upload = BlobUpload { descriptor: blob.clone(), source: Arc::new(source), origins };
+        (self.events)(Event::BlobStarted {
+            digest,
+            size: blob.size,
+        });
+        let (source, moved) = CountedBlob::new(Arc::new(StoredBlob {
+            store,
+            digest,
+            size: blob.size,
+        }));
+        let upload = BlobUpload {
+            descriptor: blob.clone(),
+            source: Arc::new(source),
+            origins,
+        };
         let mut sending = self.repository.put_blob(&upload);
         let mut seen = 0;
         let placed = loop {

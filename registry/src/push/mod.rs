@@ -59,14 +59,36 @@ pub struct Pushed {
 }
 
 /// Pushes an image or index from the store. Layers that are here only unpacked are compressed, and the image with its new manifest is recorded.
-pub async fn push(client: &Client, store: &Store, image: &Digest, reference: &Reference, options: &PushOptions, events: Events<'_>) -> Result<Pushed> {
+pub async fn push(
+    client: &Client,
+    store: &Store,
+    image: &Digest,
+    reference: &Reference,
+    options: &PushOptions,
+    events: Events<'_>,
+) -> Result<Pushed> {
     let repository = client.repository(reference, Access::Push);
-    let origins = Origins { registry: Some(reference.domain()), given: &options.origins };
+    let origins = Origins {
+        registry: Some(reference.domain()),
+        given: &options.origins,
+    };
     let names = names(reference, &options.tags);
-    let pushed = push_to(&repository, &names, store, image, options.platform.as_ref(), &origins, events).await?;
+    let pushed = push_to(
+        &repository,
+        &names,
+        store,
+        image,
+        options.platform.as_ref(),
+        &origins,
+        events,
+    )
+    .await?;
     let (store, target) = (store.clone(), reference.repository());
     let layers = pushed.layers;
-    blocking("the record of origins", move || origins::remember(&store, &layers, &target)).await?;
+    blocking("the record of origins", move || {
+        origins::remember(&store, &layers, &target)
+    })
+    .await?;
     Ok(pushed.pushed)
 }
 
@@ -82,7 +104,9 @@ impl Origins<'_> {
     /// Paths of repositories of the same registry that the caller knows to hold a blob.
     fn given(&self, blob: &Digest) -> Vec<String> {
         let all = self.given.get(blob).into_iter().flatten();
-        all.filter(|origin| Some(origin.domain()) == self.registry).map(|origin| origin.path().to_owned()).collect()
+        all.filter(|origin| Some(origin.domain()) == self.registry)
+            .map(|origin| origin.path().to_owned())
+            .collect()
     }
 }
 
@@ -93,9 +117,23 @@ struct Done {
 }
 
 /// Pushes into any repository, such as an image layout (`kiln save`), under these names.
-pub async fn push_into(repository: &dyn Repository, names: &[ManifestName], store: &Store, image: &Digest, platform: Option<&Platform>, events: Events<'_>) -> Result<Pushed> {
-    let origins = Origins { registry: None, given: &BTreeMap::new() };
-    Ok(push_to(repository, names, store, image, platform, &origins, events).await?.pushed)
+pub async fn push_into(
+    repository: &dyn Repository,
+    names: &[ManifestName],
+    store: &Store,
+    image: &Digest,
+    platform: Option<&Platform>,
+    events: Events<'_>,
+) -> Result<Pushed> {
+    let origins = Origins {
+        registry: None,
+        given: &BTreeMap::new(),
+    };
+    Ok(
+        push_to(repository, names, store, image, platform, &origins, events)
+            .await?
+            .pushed,
+    )
 }
 
 async fn push_to(
@@ -108,29 +146,59 @@ async fn push_to(
     events: Events<'_>,
 ) -> Result<Done> {
     let plan = Plan::make(store, image, platform).await?;
-    let layers = |plan: &Plan| plan.images.iter().flat_map(|image| image.manifest.layers.clone()).collect::<Vec<_>>();
+    let layers = |plan: &Plan| {
+        plan.images
+            .iter()
+            .flat_map(|image| image.manifest.layers.clone())
+            .collect::<Vec<_>>()
+    };
     let mut blobs = Blobs::new(repository, store, *origins, events);
     let plan = if plan.is_complete() {
         let root = plan.root();
-        events(Event::Resolved { reference: repository.name(), digest: root.descriptor.digest });
+        events(Event::Resolved {
+            reference: repository.name(),
+            digest: root.descriptor.digest,
+        });
         if let Some(there) = already_there(repository, names, root).await? {
-            let missing = if there == There::Named { &names[..0] } else { names };
+            let missing = if there == There::Named {
+                &names[..0]
+            } else {
+                names
+            };
             put_names(repository, missing, root).await?;
-            return Ok(Done { layers: layers(&plan), pushed: blobs.summary(root.descriptor.digest, plan.count_blobs(), plan.single_platform) });
+            return Ok(Done {
+                layers: layers(&plan),
+                pushed: blobs.summary(
+                    root.descriptor.digest,
+                    plan.count_blobs(),
+                    plan.single_platform,
+                ),
+            });
         }
         blobs.send(&plan).await?;
         plan
     } else {
         let plan = blobs.send_local(plan).await?;
         local::record(store, &plan, image).await?;
-        events(Event::Resolved { reference: repository.name(), digest: plan.root().descriptor.digest });
+        events(Event::Resolved {
+            reference: repository.name(),
+            digest: plan.root().descriptor.digest,
+        });
         plan
     };
     for child in plan.children() {
-        put_manifest(repository, &ManifestName::Digest(child.descriptor.digest), child).await?;
+        put_manifest(
+            repository,
+            &ManifestName::Digest(child.descriptor.digest),
+            child,
+        )
+        .await?;
     }
     put_names(repository, names, plan.root()).await?;
-    Ok(Done { layers: layers(&plan), pushed: blobs.summary(plan.root().descriptor.digest, 0, plan.single_platform) })
+    Ok(Done {
+        layers: layers(&plan),
+        pushed: blobs.summary(plan.root().descriptor.digest, 0, plan.single_platform),
+    })
 }
 
 /// How much of a push is done before it begins.
@@ -142,9 +210,14 @@ enum There {
     Content,
 }
 
-async fn already_there(repository: &dyn Repository, names: &[ManifestName], root: &Resolved) -> Result<Option<There>> {
+async fn already_there(
+    repository: &dyn Repository,
+    names: &[ManifestName],
+    root: &Resolved,
+) -> Result<Option<There>> {
     let digest = root.descriptor.digest;
-    let found = |found: Option<kiln_store::Descriptor>| found.is_some_and(|found| found.digest == digest);
+    let found =
+        |found: Option<kiln_store::Descriptor>| found.is_some_and(|found| found.digest == digest);
     let mut all = !names.is_empty();
     for name in names {
         if !found(repository.head_manifest(name).await?) {
@@ -155,23 +228,40 @@ async fn already_there(repository: &dyn Repository, names: &[ManifestName], root
     if all {
         return Ok(Some(There::Named));
     }
-    let there = found(repository.head_manifest(&ManifestName::Digest(digest)).await?);
+    let there = found(
+        repository
+            .head_manifest(&ManifestName::Digest(digest))
+            .await?,
+    );
     Ok(there.then_some(There::Content))
 }
 
-async fn put_names(repository: &dyn Repository, names: &[ManifestName], root: &Resolved) -> Result<()> {
+async fn put_names(
+    repository: &dyn Repository,
+    names: &[ManifestName],
+    root: &Resolved,
+) -> Result<()> {
     for name in names {
         put_manifest(repository, name, root).await?;
     }
     Ok(())
 }
 
-async fn put_manifest(repository: &dyn Repository, name: &ManifestName, manifest: &Resolved) -> Result<()> {
-    if let ManifestName::Digest(digest) = name {
-        if *digest != manifest.descriptor.digest {
-            let problem = format!("the image has the digest {}, so it cannot be pushed under another one", manifest.descriptor.digest);
-            return Err(Error::protocol(format!("{}@{digest}", repository.name()), problem));
-        }
+async fn put_manifest(
+    repository: &dyn Repository,
+    name: &ManifestName,
+    manifest: &Resolved,
+) -> Result<()> {
+    let actual = manifest.descriptor.digest;
+    if let ManifestName::Digest(digest) = name
+        && *digest != actual
+    {
+        let problem =
+            format!("the image has the digest {actual}, so it cannot be pushed under another one");
+        return Err(Error::protocol(
+            format!("{}@{digest}", repository.name()),
+            problem,
+        ));
     }
     repository.put_manifest(name, manifest).await
 }

@@ -1,7 +1,10 @@
 //! What belongs to a push: the documents and the images in them.
 
 use bytes::Bytes;
-use kiln_store::{Descriptor, DiffId, Digest, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Platform, Store, media_type};
+use kiln_store::{
+    Descriptor, DiffId, Digest, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Platform, Store,
+    media_type,
+};
 
 use crate::content::Resolved;
 use crate::error::{Error, Result};
@@ -46,15 +49,26 @@ pub(super) enum PlannedLayer {
 
 impl Plan {
     /// Reads what a digest names in the store.
-    pub(super) async fn make(store: &Store, root: &Digest, platform: Option<&Platform>) -> Result<Self> {
+    pub(super) async fn make(
+        store: &Store,
+        root: &Digest,
+        platform: Option<&Platform>,
+    ) -> Result<Self> {
         let (store, root, platform) = (store.clone(), *root, platform.cloned());
-        blocking("reading the store", move || Self::read(&store, &root, platform.as_ref())).await
+        blocking("reading the store", move || {
+            Self::read(&store, &root, platform.as_ref())
+        })
+        .await
     }
 
     fn read(store: &Store, root: &Digest, platform: Option<&Platform>) -> Result<Self> {
         let document = read_document(store, root)?;
         if !media_type::is_index(&document.descriptor.media_type) {
-            return Ok(Self { images: vec![PlannedImage::read(store, document)?], index: None, single_platform: false });
+            return Ok(Self {
+                images: vec![PlannedImage::read(store, document)?],
+                index: None,
+                single_platform: false,
+            });
         }
         let index: Index = parse(root, &document.bytes)?;
         let mut images = Vec::new();
@@ -64,34 +78,60 @@ impl Plan {
                 let host = Platform::host();
                 let image = store.image_for(root, platform.unwrap_or(&host))?;
                 let document = read_document(store, &image.manifest_digest)?;
-                return Ok(Self { images: vec![PlannedImage::read(store, document)?], index: None, single_platform: true });
+                return Ok(Self {
+                    images: vec![PlannedImage::read(store, document)?],
+                    index: None,
+                    single_platform: true,
+                });
             }
-            images.push(PlannedImage::read(store, read_document(store, &child.digest)?)?);
+            images.push(PlannedImage::read(
+                store,
+                read_document(store, &child.digest)?,
+            )?);
         }
-        Ok(Self { images, index: Some(document), single_platform: false })
+        Ok(Self {
+            images,
+            index: Some(document),
+            single_platform: false,
+        })
     }
 
     /// True if every digest of the push is known, so that the target can be asked for it.
     pub(super) fn is_complete(&self) -> bool {
-        !self.images.iter().any(|image| image.layers.iter().any(|layer| matches!(layer, PlannedLayer::Unpacked(_))))
+        !self.images.iter().any(|image| {
+            image
+                .layers
+                .iter()
+                .any(|layer| matches!(layer, PlannedLayer::Unpacked(_)))
+        })
     }
 
     /// The document that gets the names.
     pub(super) fn root(&self) -> &Resolved {
         // A plan without an index has exactly one image.
-        self.index.as_ref().unwrap_or_else(|| &self.images[0].document)
+        self.index
+            .as_ref()
+            .unwrap_or_else(|| &self.images[0].document)
     }
 
     /// The documents that come before the root.
     pub(super) fn children(&self) -> impl Iterator<Item = &Resolved> {
-        let count = if self.index.is_some() { self.images.len() } else { 0 };
+        let count = if self.index.is_some() {
+            self.images.len()
+        } else {
+            0
+        };
         self.images[..count].iter().map(|image| &image.document)
     }
 
     /// How many different blobs belong to it.
     pub(super) fn count_blobs(&self) -> usize {
-        let all = self.images.iter().flat_map(|image| std::iter::once(&image.manifest.config).chain(&image.manifest.layers));
-        all.map(|blob| blob.digest).collect::<std::collections::BTreeSet<_>>().len()
+        let all = self.images.iter().flat_map(|image| {
+            std::iter::once(&image.manifest.config).chain(&image.manifest.layers)
+        });
+        all.map(|blob| blob.digest)
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
     }
 
     /// The same plan with new manifests; digests in an index follow.
@@ -102,7 +142,12 @@ impl Plan {
                 continue;
             }
             let old = image.document.descriptor.digest;
-            image.layers = manifest.layers.iter().cloned().map(PlannedLayer::Ready).collect();
+            image.layers = manifest
+                .layers
+                .iter()
+                .cloned()
+                .map(PlannedLayer::Ready)
+                .collect();
             image.document = compose(manifest.media_type.as_deref(), manifest.to_bytes()?);
             image.manifest = manifest;
             renamed.push((old, image.document.descriptor.clone()));
@@ -124,7 +169,10 @@ impl PlannedImage {
     fn read(store: &Store, document: Resolved) -> Result<Self> {
         let digest = document.descriptor.digest;
         if media_type::is_index(&document.descriptor.media_type) {
-            return Err(Error::protocol(format!("image {digest}"), "it is an index within an index, which kiln does not push"));
+            return Err(Error::protocol(
+                format!("image {digest}"),
+                "it is an index within an index, which kiln does not push",
+            ));
         }
         let manifest: Manifest = parse(&digest, &document.bytes)?;
         let mut diff_ids = None;
@@ -141,14 +189,23 @@ impl PlannedImage {
             if diff_ids.is_none() {
                 diff_ids = Some(read_diff_ids(store, &manifest)?);
             }
-            let diff_id = diff_ids.as_ref().and_then(|ids: &Vec<DiffId>| ids.get(position)).copied();
-            let diff_id = diff_id.ok_or_else(|| kiln_store::Error::BlobNotFound { digest: layer.digest })?;
+            let diff_id = diff_ids
+                .as_ref()
+                .and_then(|ids: &Vec<DiffId>| ids.get(position))
+                .copied();
+            let diff_id = diff_id.ok_or_else(|| kiln_store::Error::BlobNotFound {
+                digest: layer.digest,
+            })?;
             planned.push(match media_type::layer_compression(&layer.media_type) {
                 Some(media_type::LayerCompression::None) => PlannedLayer::Unpacked(diff_id),
                 _ => PlannedLayer::Lost(diff_id, layer.clone()),
             });
         }
-        let mut image = Self { document, manifest, layers: planned };
+        let mut image = Self {
+            document,
+            manifest,
+            layers: planned,
+        };
         image.use_known_blobs(store)?;
         Ok(image)
     }
@@ -167,10 +224,15 @@ impl PlannedImage {
             }
         }
         if changed {
-            self.layers = self.layers.iter().zip(&manifest.layers).map(|(layer, descriptor)| match layer {
-                PlannedLayer::Unpacked(_) => PlannedLayer::Ready(descriptor.clone()),
-                other => other.clone(),
-            }).collect();
+            self.layers = self
+                .layers
+                .iter()
+                .zip(&manifest.layers)
+                .map(|(layer, descriptor)| match layer {
+                    PlannedLayer::Unpacked(_) => PlannedLayer::Ready(descriptor.clone()),
+                    other => other.clone(),
+                })
+                .collect();
             self.document = compose(manifest.media_type.as_deref(), manifest.to_bytes()?);
             self.manifest = manifest;
         }
@@ -180,13 +242,21 @@ impl PlannedImage {
 
 /// The descriptor of a layer with another blob in it; notes on the layer stay.
 pub(super) fn relabel(old: &Descriptor, blob: &Descriptor) -> Descriptor {
-    Descriptor { media_type: blob.media_type.clone(), digest: blob.digest, size: blob.size, ..old.clone() }
+    Descriptor {
+        media_type: blob.media_type.clone(),
+        digest: blob.digest,
+        size: blob.size,
+        ..old.clone()
+    }
 }
 
 fn read_document(store: &Store, digest: &Digest) -> Result<Resolved> {
     let bytes = Bytes::from(store.read_blob(digest, MANIFEST_LIMIT)?);
     let kind = decide_media_type(&format!("image {digest}"), "", &bytes)?;
-    Ok(Resolved { descriptor: Descriptor::new(kind, *digest, bytes.len() as u64), bytes })
+    Ok(Resolved {
+        descriptor: Descriptor::new(kind, *digest, bytes.len() as u64),
+        bytes,
+    })
 }
 
 fn read_diff_ids(store: &Store, manifest: &Manifest) -> Result<Vec<DiffId>> {
@@ -197,9 +267,17 @@ fn read_diff_ids(store: &Store, manifest: &Manifest) -> Result<Vec<DiffId>> {
 
 fn compose(media_type: Option<&str>, bytes: Vec<u8>) -> Resolved {
     let kind = media_type.unwrap_or(media_type::OCI_MANIFEST);
-    Resolved { descriptor: Descriptor::new(kind, Digest::sha256(&bytes), bytes.len() as u64), bytes: Bytes::from(bytes) }
+    Resolved {
+        descriptor: Descriptor::new(kind, Digest::sha256(&bytes), bytes.len() as u64),
+        bytes: Bytes::from(bytes),
+    }
 }
 
 fn parse<T: serde::de::DeserializeOwned>(digest: &Digest, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| Error::protocol(format!("stored content {digest}"), format!("it is not valid: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::protocol(
+            format!("stored content {digest}"),
+            format!("it is not valid: {error}"),
+        )
+    })
 }
