@@ -15,6 +15,7 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod dump;
 pub mod duration;
 pub mod expand;
 pub mod heredoc;
