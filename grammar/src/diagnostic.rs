@@ -53,6 +53,9 @@ pub struct Diagnostic {
     pub fix: Option<Fix>,
     /// Where the rule is documented.
     pub url: Option<String>,
+    /// The line to report where only one can be: that of the instruction, as the reference does. None means the line of the first
+    /// place.
+    pub line: Option<usize>,
 }
 
 impl Diagnostic {
@@ -79,6 +82,7 @@ impl Diagnostic {
             help: None,
             fix: None,
             url: None,
+            line: None,
         }
     }
 

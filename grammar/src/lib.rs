@@ -20,6 +20,7 @@ pub mod duration;
 pub mod expand;
 pub mod heredoc;
 pub mod ignore;
+pub mod lint;
 pub mod mode;
 pub mod mount;
 mod parser;

@@ -5,6 +5,8 @@
 //! - `ARG` sets its value even over an `ENV` of that name (for expansion and `RUN`, never in the image); an `ARG` without any value
 //!   touches nothing. The arguments of one `ARG` see each other; one `ENV` sees what was there before it.
 
+use std::collections::HashMap;
+
 use crate::ast::{ArgDeclaration, Pair};
 use crate::expand::{self, ExpandError, Expansion, Lexer, Variables};
 
@@ -45,8 +47,20 @@ pub const AUTOMATIC_ARGS: [&str; 11] = [
 ];
 
 /// Names with values in order of their first definition.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Environment(Vec<(String, String)>);
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    entries: Vec<(String, String)>,
+    /// Where each name is, so that files with thousands of variables stay fast.
+    places: HashMap<String, usize>,
+}
+
+impl PartialEq for Environment {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Eq for Environment {}
 
 impl Environment {
     /// From `NAME=value` strings as an image config has them.
@@ -61,22 +75,24 @@ impl Environment {
 
     /// Sets a variable; one that is there already keeps its place.
     pub fn set(&mut self, name: &str, value: &str) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.0.push((name.to_owned(), value.to_owned())),
+        if let Some(place) = self.places.get(name) {
+            value.clone_into(&mut self.entries[*place].1);
+            return;
         }
+        self.places.insert(name.to_owned(), self.entries.len());
+        self.entries.push((name.to_owned(), value.to_owned()));
     }
 
     /// The variables in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
+        self.entries
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// As `NAME=value` strings.
     pub fn to_strings(&self) -> Vec<String> {
-        self.0
+        self.entries
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect()
@@ -85,10 +101,9 @@ impl Environment {
 
 impl Variables for Environment {
     fn value(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.places
+            .get(name)
+            .map(|place| self.entries[*place].1.as_str())
     }
 }
 

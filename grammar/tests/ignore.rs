@@ -36,7 +36,7 @@ const CASES: &[(&str, &[&str], &[&str])] = &[
     ),
     ("a**b", &["ab", "a/b", "ax/b", "a/x/b"], &["axb"]),
     ("a*/**/b*", &["ax/b", "ax/y/bz"], &["a", "b", "ax/yb"]),
-    ("a***b", &["ab", "axb", "ax/y/b"], &["a/xb"]),
+    ("a***b", &["ab", "axb", "ax/y/b", "a/xb"], &["xb"]),
     ("**", &["a", "a/b"], &[]),
     ("a?c", &["abc", "a한c"], &["a/c", "ac", "abbc"]),
     ("a[b-d]e", &["abe", "ade"], &["aee", "ae"]),
