@@ -16,6 +16,7 @@
 //! `index`, `redirect_dir` and `metacopy` are off, as kiln's mounts have them; `redirect` and `metacopy`, which would
 //! matter, are refused.
 
+mod block;
 mod commit;
 mod entry;
 mod error;

@@ -1,9 +1,57 @@
-//! Unpacking archives as they arrive.
-use super::{LayerError, LayerRecord, Limits, Result};
-use crate::{Descriptor, DiffId, Store};
-use std::io::Read;
+//! Taking a layer in while it arrives: one pass keeps the compressed bytes, verifies both digests and unpacks.
+//!
+//! ```text
+//! reader -> [block] -> blob file and its digest            (the caller's thread)
+//!              +-----> inflate -> [block] -> unpack        (a thread)
+//!                                   +------> digest of the tar  (a thread)
+//! ```
+//!
+//! Small layers do it all on the caller's thread. Layers don't depend on each other, so callers take in several at once.
+//! Whatever is wrong, nothing of the layer stays.
+
+mod archive;
+mod names;
+mod pax;
+mod places;
+mod sparse;
+mod stream;
+mod unpack;
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use crossbeam_channel::{Sender, bounded};
+
+use stream::{Incoming, Received, TarStream};
+use unpack::{Unpacked, Unpacker};
+
+use super::block::{Block, Pool, failed};
+use super::keep::Kept;
+use super::{LayerError, LayerRecord, Limits, Origin, Result};
+use crate::tree::NewTree;
+use crate::{BlobWriter, ContentDigest, Descriptor, DiffId, Digest, Store};
+
+/// What is read from the network or a file at once.
+const READ_BLOCK: usize = 256 << 10;
+/// Blocks between reading and inflating.
+const WAITING: usize = 4;
+/// Layers smaller than this are done before threads would have started.
+const SMALL: u64 = 512 << 10;
+
+/// What unpacking found out.
+struct Finished {
+    unpacked: Unpacked,
+    tar: Digest,
+    tar_size: u64,
+}
+
 impl Store {
-    /// Unpacks a layer while it is received.
+    /// Takes in a layer: `reader` gives the bytes of `blob`, whose tar must have the digest `expected`. The blob is kept.
+    ///
+    /// Layers may come in any order and from several threads at once. When the layer is known already, only its blob is
+    /// taken.
     pub fn ingest_layer(
         &self,
         reader: &mut dyn Read,
@@ -11,7 +59,194 @@ impl Store {
         expected: &DiffId,
         limits: &Limits,
     ) -> Result<LayerRecord> {
-        let _ = (reader, blob, limits);
-        Err(LayerError::Missing(expected.to_string()))
+        let writer = self.blob_writer()?;
+        let mut receiver = Receiver {
+            reader,
+            writer,
+            announced: blob.size,
+            received: Received::default(),
+            error: None,
+        };
+        if let Some(known) = self.layer(expected)? {
+            io::copy(&mut receiver, &mut io::sink()).map_err(|error| receiver.explain(error))?;
+            receiver.writer.finish(Some(&blob.digest))?;
+            return self.add_blobs(known, std::slice::from_ref(blob));
+        }
+        let tree = self.bare_tree()?;
+        let finished = if blob.size < SMALL {
+            let mut source = BufReader::with_capacity(READ_BLOCK, receiver.by_ref());
+            let received = Arc::clone(&source.get_ref().received);
+            let result = self.unpack(&mut source, &tree, expected, limits, &received);
+            result.map_err(|error| receiver.error.take().unwrap_or(error))?
+        } else {
+            self.unpack_on_thread(&mut receiver, &tree, expected, limits)?
+        };
+        receiver.complete()?;
+        if finished.tar != *expected.digest() {
+            return Err(LayerError::Mismatch {
+                what: "the layer's uncompressed content",
+                expected: expected.to_string(),
+                actual: finished.tar.to_string(),
+            });
+        }
+        receiver.writer.finish(Some(&blob.digest))?;
+        let record = LayerRecord {
+            diff_id: *expected,
+            // What a pulled layer holds is told by its diff id alone.
+            content: ContentDigest::of(format!("received {expected}").as_bytes()),
+            tar_size: finished.tar_size,
+            entries: finished.unpacked.entries,
+            origin: Origin::Received,
+            implied: finished.unpacked.implied,
+            links: finished.unpacked.links,
+            left_out: finished.unpacked.left_out,
+            blobs: vec![blob.clone()],
+        };
+        match self.keep_layer(&tree, record)? {
+            Kept::New(record) | Kept::Known(record) => Ok(record),
+        }
+    }
+
+    fn unpack<R: BufRead>(
+        &self,
+        source: R,
+        tree: &NewTree,
+        expected: &DiffId,
+        limits: &Limits,
+        received: &Received,
+    ) -> Result<Finished> {
+        let algorithm = expected.digest().algorithm();
+        let start = |error: io::Error| LayerError::Damaged {
+            entry: "start".to_owned(),
+            reason: error.to_string(),
+        };
+        let stream =
+            TarStream::new(source, algorithm, *limits, Arc::clone(received)).map_err(start)?;
+        let unpacker = Unpacker::new(tree.open()?, self.options().overlay_xattrs, *limits);
+        let (unpacked, stream) = unpacker.run(stream)?;
+        let (tar, tar_size) = stream.finish()?;
+        Ok(Finished {
+            unpacked,
+            tar,
+            tar_size,
+        })
+    }
+
+    fn unpack_on_thread(
+        &self,
+        receiver: &mut Receiver<'_>,
+        tree: &NewTree,
+        expected: &DiffId,
+        limits: &Limits,
+    ) -> Result<Finished> {
+        let (blocks, incoming) = bounded::<Arc<Block>>(WAITING);
+        let received = Arc::clone(&receiver.received);
+        thread::scope(|scope| {
+            let unpacking = thread::Builder::new()
+                .name("layer-unpack".to_owned())
+                .spawn_scoped(scope, move || {
+                    self.unpack(Incoming::new(incoming), tree, expected, limits, &received)
+                })
+                .map_err(failed)?;
+            let sent = receiver.send_all(&blocks);
+            drop(blocks);
+            let unpacked = unpacking
+                .join()
+                .map_err(|_| super::block::lost("unpacking"))?;
+            // Without its input the unpacker can only fail, so the input's own error comes first.
+            sent.and(unpacked)
+        })
+    }
+}
+
+/// Reads the compressed bytes and writes them to the blob on the way.
+struct Receiver<'a> {
+    reader: &'a mut dyn Read,
+    writer: BlobWriter,
+    announced: u64,
+    received: Received,
+    /// Why reading failed, when it was called through `Read`, which can't tell.
+    error: Option<LayerError>,
+}
+
+impl Receiver<'_> {
+    /// Hands everything to the unpacker, until that gives up.
+    fn send_all(&mut self, blocks: &Sender<Arc<Block>>) -> Result<()> {
+        let pool = Pool::new(READ_BLOCK);
+        loop {
+            let mut buffer = pool.buffer();
+            match self.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(length) => {
+                    if blocks.send(pool.block(buffer, length)).is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(self.explain(error)),
+            }
+        }
+    }
+
+    fn explain(&mut self, error: io::Error) -> LayerError {
+        self.error.take().unwrap_or_else(|| failed(error))
+    }
+
+    /// Fails unless as much came as was announced.
+    fn complete(&mut self) -> Result<()> {
+        // Inflating may stop at the end of the compressed stream without asking for more.
+        let mut rest = [0; 512];
+        loop {
+            match self.read(&mut rest) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => return Err(self.explain(error)),
+            }
+        }
+        let received = self.received.load(Ordering::Relaxed);
+        if received == self.announced {
+            return Ok(());
+        }
+        Err(LayerError::Mismatch {
+            what: "the layer's length",
+            expected: format!("{} bytes", self.announced),
+            actual: format!("{received} bytes"),
+        })
+    }
+}
+
+impl Read for Receiver<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = loop {
+            match self.reader.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(length) => break length,
+                Err(error) => {
+                    self.error = Some(LayerError::entry(
+                        "receive",
+                        b"layer",
+                        io::Error::new(error.kind(), error.to_string()),
+                    ));
+                    return Err(error);
+                }
+            }
+        };
+        if let Err(error) = self.writer.write_all(&buffer[..length]) {
+            self.error = Some(LayerError::entry(
+                "store",
+                b"layer blob",
+                io::Error::new(error.kind(), error.to_string()),
+            ));
+            return Err(error);
+        }
+        let received = self.received.fetch_add(length as u64, Ordering::Relaxed) + length as u64;
+        if received > self.announced {
+            self.error = Some(LayerError::Mismatch {
+                what: "the layer's length",
+                expected: format!("{} bytes", self.announced),
+                actual: "more".to_owned(),
+            });
+            return Err(io::Error::other("more bytes than announced"));
+        }
+        Ok(length)
     }
 }

@@ -76,7 +76,7 @@ impl LayerWriter {
         } else {
             self.bytes(entry.path, size, file)?
         }
-        self.output.zeros(header::padding(size) as u64)
+        self.output.write(&header::END[..header::padding(size)])
     }
 
     /// Reads straight into the tar's block.

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::codec::Codec;
-use super::output::{Block, damaged, lost};
+use crate::layer::block::{Block, failed, lost};
 use crate::layer::{Compression, Result};
 use crate::{BlobWriter, Digest};
 
@@ -59,7 +59,7 @@ impl Packer {
     pub(crate) fn push(&mut self, block: Arc<Block>) -> Result<()> {
         self.state = match std::mem::replace(&mut self.state, State::Empty) {
             State::Here { blob, .. } => {
-                State::Threads(start(self.compression, *blob).map_err(damaged)?)
+                State::Threads(start(self.compression, *blob).map_err(failed)?)
             }
             other => other,
         };
@@ -81,13 +81,16 @@ impl Packer {
         }
     }
 
-    /// Takes the only block of a small layer.
-    pub(crate) fn last(&mut self, bytes: &[u8]) -> Result<()> {
-        let State::Here { codec, blob } = &mut self.state else {
-            return Err(lost("compression"));
-        };
-        let packed = codec.pack(bytes).map_err(damaged)?;
-        blob.write_all(&packed).map_err(damaged)
+    /// Takes the last block, which may be empty or the only one.
+    pub(crate) fn last(&mut self, block: &Arc<Block>) -> Result<()> {
+        match &mut self.state {
+            _ if block.bytes().is_empty() => Ok(()),
+            State::Here { codec, blob } => {
+                let packed = codec.pack(block.bytes()).map_err(failed)?;
+                blob.write_all(&packed).map_err(failed)
+            }
+            _ => self.push(Arc::clone(block)),
+        }
     }
 
     pub(crate) fn finish(self) -> Result<(Digest, u64)> {
@@ -154,9 +157,9 @@ fn write_in_order(
     let mut early = BTreeMap::new();
     let mut next = 0_u64;
     for (place, result) in packed {
-        early.insert(place, result.map_err(damaged)?);
+        early.insert(place, result.map_err(failed)?);
         while let Some(bytes) = early.remove(&next) {
-            blob.write_all(&bytes).map_err(damaged)?;
+            blob.write_all(&bytes).map_err(failed)?;
             next += 1;
             // The other end is gone only when the layer was given up.
             let _ = permit.send(());

@@ -1,0 +1,513 @@
+//! Making the tree of a layer from its archive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ftruncate, linkat, mkdirat, mknodat, openat, statat, symlinkat,
+};
+use rustix::io::Errno;
+
+use super::archive::{Archive, ArchiveEntry, EntryKind};
+use super::names::{Purpose, clean};
+use super::places::{Made, Places};
+use crate::OverlayXattrs;
+use crate::layer::{LayerError, LeftOut, Limits, PendingLink, Result, StoredPath};
+use crate::tree::attributes::{Attributes, set_mtime, set_mtime_of_open};
+use crate::tree::metadata::Metadata;
+use crate::tree::{Kind, Time, beneath, path, remove, xattr};
+
+/// Runs of zeros of this length and alignment become holes.
+const HOLE: usize = 64 << 10;
+/// The time of directories that the archive doesn't list and no lower layer has.
+const IMPLIED_TIME: Time = (0, 0);
+
+/// What there is to know of an unpacked layer beside its files.
+#[derive(Debug, Default)]
+pub(super) struct Unpacked {
+    pub entries: u64,
+    pub implied: Vec<StoredPath>,
+    pub links: Vec<PendingLink>,
+    pub left_out: Vec<LeftOut>,
+}
+
+pub(super) struct Unpacker {
+    places: Places,
+    family: OverlayXattrs,
+    limits: Limits,
+    /// Bytes of files so far, as unpacked.
+    bytes: u64,
+    entries: u64,
+    implied: BTreeSet<Vec<u8>>,
+    times: BTreeMap<Vec<u8>, Time>,
+    links: BTreeMap<Vec<u8>, Vec<u8>>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Unpacker {
+    pub(super) fn new(root: OwnedFd, family: OverlayXattrs, limits: Limits) -> Self {
+        Self {
+            places: Places::new(root, family),
+            family,
+            limits,
+            bytes: 0,
+            entries: 0,
+            implied: BTreeSet::from([Vec::new()]),
+            times: BTreeMap::from([(Vec::new(), IMPLIED_TIME)]),
+            links: BTreeMap::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Unpacks everything and gives the source back, read to its end.
+    pub(super) fn run<R: BufRead>(mut self, source: R) -> Result<(Unpacked, R)> {
+        let mut archive = Archive::new(source);
+        while let Some(entry) = archive.next()? {
+            self.entries += 1;
+            if self.entries > self.limits.entries {
+                return Err(limit(
+                    &entry.path,
+                    "the number of entries",
+                    self.limits.entries,
+                ));
+            }
+            self.entry(entry, &mut archive)?;
+        }
+        let source = archive.finish()?;
+        Ok((self.finish()?, source))
+    }
+
+    /// Times of directories come last, as every entry made in one changes it.
+    fn finish(self) -> Result<Unpacked> {
+        for (path, time) in &self.times {
+            let held = beneath::open(self.places.root(), path, beneath::DIRECTORY)
+                .map_err(|error| LayerError::entry("open", path, error))?;
+            set_mtime_of_open(&held, *time, path)?;
+        }
+        let link = |(path, target)| PendingLink {
+            path: StoredPath(path),
+            target: StoredPath(target),
+        };
+        Ok(Unpacked {
+            entries: self.entries,
+            implied: self.implied.into_iter().map(StoredPath).collect(),
+            links: self.links.into_iter().map(link).collect(),
+            left_out: self.left_out,
+        })
+    }
+
+    fn entry<R: BufRead>(&mut self, entry: ArchiveEntry, archive: &mut Archive<R>) -> Result<()> {
+        let name = clean(&entry.path, self.limits.depth)?;
+        if let Some((attribute, _)) = entry
+            .xattrs
+            .iter()
+            .find(|(attribute, _)| xattr::is_overlay(attribute))
+        {
+            let reason = format!(
+                "it carries `{}`, which only overlayfs may set",
+                path::display(attribute)
+            );
+            return Err(LayerError::refused(&entry.path, reason));
+        }
+        let (directory, last) = path::split(&name.path);
+        let (directory, last) = (directory.to_vec(), last.to_vec());
+        match name.purpose {
+            Purpose::Ignored => Ok(()),
+            Purpose::Opaque => self.opaque(&entry.path, &directory),
+            Purpose::Whiteout => self.whiteout(&entry.path, &directory, &last),
+            Purpose::Entry if name.path.is_empty() => self.root(&entry),
+            Purpose::Entry => {
+                let directory = self.open(&entry.path, &directory)?;
+                let place = Place {
+                    path: path::join(&directory, &last),
+                    name: last,
+                };
+                self.node(entry, &place, archive)
+            }
+        }
+    }
+
+    fn node<R: BufRead>(
+        &mut self,
+        entry: ArchiveEntry,
+        place: &Place,
+        archive: &mut Archive<R>,
+    ) -> Result<()> {
+        let kind = match entry.kind {
+            EntryKind::HardLink => return self.hard_link(&entry, place),
+            EntryKind::Node(kind) => kind,
+        };
+        match kind {
+            Kind::Directory => self.directory(&entry, place),
+            Kind::File => self.file(&entry, place, archive),
+            Kind::Symlink if entry.link.is_empty() || entry.link.len() > path::MAX_PATH => Err(
+                LayerError::refused(&entry.path, "its link target is empty or too long"),
+            ),
+            Kind::Symlink => {
+                self.make(place, |directory, name| {
+                    symlinkat(entry.link.as_slice(), directory, name)
+                })?;
+                self.dress(&entry, place, kind)
+            }
+            _ => self.device(&entry, place, kind),
+        }
+    }
+
+    /// Goes to a directory and notes those that had to be made for it.
+    fn open(&mut self, entry: &[u8], directory: &[u8]) -> Result<Vec<u8>> {
+        let mut made = Vec::new();
+        let real = self.places.open(entry, directory, &mut made)?;
+        for Made { path, is_fresh } in made {
+            self.times.insert(path.clone(), IMPLIED_TIME);
+            self.links.remove(&path);
+            if !is_fresh {
+                self.implied.insert(path);
+            }
+        }
+        Ok(real)
+    }
+
+    fn root(&mut self, entry: &ArchiveEntry) -> Result<()> {
+        if entry.kind != EntryKind::Node(Kind::Directory) {
+            return Err(LayerError::refused(
+                &entry.path,
+                "the root can only be a directory",
+            ));
+        }
+        let attributes = attributes(entry);
+        let mut refused = excuse(b"", self.family, &mut self.left_out);
+        attributes.set_on_open(self.places.root(), b"", &mut refused)?;
+        self.implied.remove(&b""[..]);
+        self.times.insert(Vec::new(), entry.mtime);
+        Ok(())
+    }
+
+    fn directory(&mut self, entry: &ArchiveEntry, place: &Place) -> Result<()> {
+        let failed = |error| LayerError::entry("create", &place.path, error);
+        let mut hides = false;
+        loop {
+            match mkdirat(self.places.here(), place.name.as_slice(), Mode::RWXU) {
+                Ok(()) => break,
+                Err(Errno::EXIST) => match self.found(place)? {
+                    Some(meta) if meta.is_directory() => break,
+                    Some(meta) => {
+                        hides |= meta.is_whiteout();
+                        self.clear(place)?;
+                    }
+                    None => {}
+                },
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let held =
+            beneath::open(self.places.here(), &place.name, beneath::DIRECTORY).map_err(failed)?;
+        let attributes = attributes(entry);
+        attributes.set_on_open(
+            &held,
+            &place.path,
+            &mut excuse(&place.path, self.family, &mut self.left_out),
+        )?;
+        if hides {
+            xattr::set_opaque(&held, self.family).map_err(failed)?;
+        }
+        self.implied.remove(&place.path);
+        self.links.remove(&place.path);
+        self.times.insert(place.path.clone(), entry.mtime);
+        self.places.enter(place.path.clone(), held);
+        Ok(())
+    }
+
+    fn file<R: BufRead>(
+        &mut self,
+        entry: &ArchiveEntry,
+        place: &Place,
+        archive: &mut Archive<R>,
+    ) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(entry.size);
+        if self.bytes > self.limits.bytes {
+            return Err(limit(
+                &entry.path,
+                "the size of its files",
+                self.limits.bytes,
+            ));
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = self.make(place, |directory, name| {
+            openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+        })?;
+        let mut file = File::from(made);
+        match &entry.segments {
+            None => write_piece(archive, &mut file, 0, entry.size, &place.path)?,
+            Some(segments) => {
+                for &(offset, length) in segments {
+                    write_piece(archive, &mut file, offset, length, &place.path)?;
+                }
+                ftruncate(&file, entry.size)
+                    .map_err(|error| LayerError::entry("write", &place.path, error))?;
+            }
+        }
+        let file = OwnedFd::from(file);
+        let mut refused = excuse(&place.path, self.family, &mut self.left_out);
+        attributes(entry).set_on_open(&file, &place.path, &mut refused)?;
+        set_mtime_of_open(&file, entry.mtime, &place.path)
+    }
+
+    fn device(&mut self, entry: &ArchiveEntry, place: &Place, kind: Kind) -> Result<()> {
+        let file_type = match kind {
+            Kind::CharacterDevice if entry.rdev == 0 => {
+                return Err(LayerError::refused(
+                    &entry.path,
+                    "a device 0:0 would read as a deletion",
+                ));
+            }
+            Kind::CharacterDevice => FileType::CharacterDevice,
+            Kind::BlockDevice => FileType::BlockDevice,
+            _ => FileType::Fifo,
+        };
+        if self.family == OverlayXattrs::User && file_type != FileType::Fifo {
+            // Users may not make devices, and containers get their own /dev.
+            self.clear(place)?;
+            let path = StoredPath(place.path.clone());
+            self.left_out.push(LeftOut {
+                path,
+                what: "device".to_owned(),
+            });
+            return Ok(());
+        }
+        self.make(place, |directory, name| {
+            mknodat(
+                directory,
+                name,
+                file_type,
+                Mode::RUSR | Mode::WUSR,
+                entry.rdev,
+            )
+        })?;
+        self.dress(entry, place, kind)
+    }
+
+    fn hard_link(&mut self, entry: &ArchiveEntry, place: &Place) -> Result<()> {
+        let target = clean(&entry.link, self.limits.depth).map_err(|_| {
+            LayerError::refused(&entry.path, "its link target lies outside the layer")
+        })?;
+        if target.purpose != Purpose::Entry || target.path.is_empty() {
+            return Err(LayerError::refused(
+                &entry.path,
+                "its link target cannot be linked to",
+            ));
+        }
+        if target.path == place.path {
+            return Ok(());
+        }
+        let (directory, name) = path::split(&target.path);
+        let held = beneath::open(self.places.root(), directory, beneath::DIRECTORY);
+        let found = held.ok().and_then(|held| {
+            let stat = statat(&held, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            Some((held, Metadata::from(&stat)))
+        });
+        match found {
+            Some((_, meta)) if meta.is_directory() => Err(LayerError::refused(
+                &entry.path,
+                "its link target is a directory",
+            )),
+            Some((held, meta)) if !meta.is_whiteout() => self.make(place, |directory, new| {
+                linkat(&held, name, directory, new, AtFlags::empty())
+            }),
+            // In a lower layer, then; or nowhere, which shows when the layer is stacked.
+            _ => {
+                self.clear(place)?;
+                let target = self.links.get(&target.path).cloned().unwrap_or(target.path);
+                self.links.insert(place.path.clone(), target);
+                Ok(())
+            }
+        }
+    }
+
+    fn opaque(&mut self, entry: &[u8], directory: &[u8]) -> Result<()> {
+        self.open(entry, directory)?;
+        xattr::set_opaque(self.places.here(), self.family)
+            .map_err(|error| LayerError::entry("make opaque", directory, error))
+    }
+
+    /// Deletions concern lower layers only: what this archive itself has under the name stays.
+    fn whiteout(&mut self, entry: &[u8], directory: &[u8], name: &[u8]) -> Result<()> {
+        let directory = self.open(entry, directory)?;
+        let place = Place {
+            path: path::join(&directory, name),
+            name: name.to_vec(),
+        };
+        match self.found(&place)? {
+            Some(meta) if meta.is_directory() => {
+                self.implied.remove(&place.path);
+                beneath::open(self.places.here(), name, beneath::DIRECTORY)
+                    .and_then(|held| xattr::set_opaque(held, self.family))
+                    .map_err(|error| LayerError::entry("make opaque", &place.path, error))
+            }
+            Some(_) => Ok(()),
+            None if self.links.contains_key(&place.path) => Ok(()),
+            None => mknodat(
+                self.places.here(),
+                name,
+                FileType::CharacterDevice,
+                Mode::empty(),
+                0,
+            )
+            .map_err(|error| LayerError::entry("make a whiteout for", &place.path, error)),
+        }
+    }
+
+    /// Runs a call that makes a name; of two entries of the same name, the later stays.
+    fn make<T>(
+        &mut self,
+        place: &Place,
+        create: impl Fn(&OwnedFd, &[u8]) -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        let result = match create(self.places.here(), &place.name) {
+            Err(Errno::EXIST) => {
+                self.clear(place)?;
+                create(self.places.here(), &place.name)
+            }
+            result => result,
+        };
+        self.links.remove(&place.path);
+        result.map_err(|error| LayerError::entry("create", &place.path, error))
+    }
+
+    /// Owner, mode, attributes and time of what can't be opened.
+    fn dress(&mut self, entry: &ArchiveEntry, place: &Place, kind: Kind) -> Result<()> {
+        let mut refused = excuse(&place.path, self.family, &mut self.left_out);
+        let attributes = attributes(entry);
+        attributes.set_on_name(
+            self.places.here(),
+            &place.name,
+            kind,
+            &place.path,
+            &mut refused,
+        )?;
+        set_mtime(self.places.here(), &place.name, entry.mtime, &place.path)
+    }
+
+    fn found(&self, place: &Place) -> Result<Option<Metadata>> {
+        match statat(
+            self.places.here(),
+            place.name.as_slice(),
+            AtFlags::SYMLINK_NOFOLLOW,
+        ) {
+            Ok(stat) => Ok(Some(Metadata::from(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(LayerError::entry("examine", &place.path, error)),
+        }
+    }
+
+    /// Removes an earlier entry of the same name, with all below it.
+    fn clear(&mut self, place: &Place) -> Result<()> {
+        let was_directory = self.found(place)?.is_some_and(|meta| meta.is_directory());
+        remove::remove(self.places.here(), &place.name)
+            .map_err(|error| LayerError::entry("replace", &place.path, error))?;
+        self.links.remove(&place.path);
+        if was_directory {
+            self.places.forget(&place.path);
+            self.implied
+                .retain(|known| !path::is_within(known, &place.path));
+            self.times
+                .retain(|known, _| !path::is_within(known, &place.path));
+            self.links
+                .retain(|known, _| !path::is_within(known, &place.path));
+        }
+        Ok(())
+    }
+}
+
+/// Where an entry goes: a name in the directory that is open, and its whole path.
+struct Place {
+    path: Vec<u8>,
+    name: Vec<u8>,
+}
+
+fn attributes(entry: &ArchiveEntry) -> Attributes {
+    Attributes {
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        mtime: Some(entry.mtime),
+        xattrs: entry.xattrs.clone(),
+    }
+}
+
+fn limit(entry: &[u8], what: &'static str, limit: u64) -> LayerError {
+    LayerError::Limit {
+        entry: path::display(entry),
+        what,
+        limit,
+    }
+}
+
+/// Attributes that the file system doesn't have, or that this user may not set, are left out and noted.
+fn excuse(
+    path: &[u8],
+    family: OverlayXattrs,
+    left_out: &mut Vec<LeftOut>,
+) -> impl FnMut(&[u8], Errno) -> Result<()> {
+    move |attribute, error| {
+        let is_user = attribute.starts_with(b"user.");
+        let is_forbidden = error == Errno::PERM && (family == OverlayXattrs::User || !is_user);
+        if error != Errno::OPNOTSUPP && !is_forbidden {
+            return Err(LayerError::entry(
+                "set an extended attribute of",
+                path,
+                error,
+            ));
+        }
+        let what = path::display(attribute);
+        left_out.push(LeftOut {
+            path: StoredPath(path.to_vec()),
+            what,
+        });
+        Ok(())
+    }
+}
+
+/// Writes the next bytes of the archive to a place in a file. Long runs of zeros stay holes.
+fn write_piece<R: BufRead>(
+    archive: &mut Archive<R>,
+    file: &mut File,
+    offset: u64,
+    length: u64,
+    path: &[u8],
+) -> Result<()> {
+    let failed = |error| LayerError::io("write", path, error);
+    if offset > 0 {
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    }
+    let mut left = length;
+    let mut ends_in_hole = false;
+    while left > 0 {
+        let content = archive.content()?;
+        let wanted = content
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX))
+            .min(HOLE);
+        let piece = &content[..wanted];
+        ends_in_hole = piece.len() == HOLE && is_zero(piece);
+        if ends_in_hole {
+            file.seek(SeekFrom::Current(HOLE as i64)).map_err(failed)?;
+        } else {
+            file.write_all(piece).map_err(failed)?;
+        }
+        archive.consume(wanted);
+        left -= wanted as u64;
+    }
+    if ends_in_hole {
+        ftruncate(&*file, offset + length)
+            .map_err(|error| LayerError::entry("write", path, error))?;
+    }
+    Ok(())
+}
+
+fn is_zero(piece: &[u8]) -> bool {
+    // Most data shows in the first bytes that it is none.
+    piece.iter().take(16).all(|byte| *byte == 0) && piece.iter().all(|byte| *byte == 0)
+}
