@@ -118,12 +118,10 @@ pub enum Error {
         /// What it must be.
         rule: &'static str,
     },
-    /// The index of sizes failed even after it was made anew.
-    #[error(
-        "the index {path} cannot be used: {source}: delete the file, it is made again from the store"
-    )]
+    /// SQLite does not even work in memory.
+    #[error("cannot measure the store at {path}: {source}")]
     Index {
-        /// The database file.
+        /// The database file it stands in for.
         path: PathBuf,
         /// What SQLite said.
         source: rusqlite::Error,

@@ -41,7 +41,6 @@ pub(crate) mod lease;
 pub(crate) mod lock;
 pub(crate) mod pin;
 pub(crate) mod record;
-#[allow(dead_code)]
 pub(crate) mod shelf;
 pub(crate) mod tag;
 pub(crate) mod temporary;

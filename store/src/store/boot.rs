@@ -112,6 +112,15 @@ impl Store {
         })
     }
 
+    /// Syncs before something is reported, when the user wants that.
+    pub(crate) fn settle(&self) -> Result<()> {
+        if self.options().durable {
+            self.sync()
+        } else {
+            Ok(())
+        }
+    }
+
     /// Recovers the store when another boot wrote here last. Costs one small read otherwise.
     pub(crate) fn check_boot(&self) -> Result<()> {
         if self.written_in_this_boot() || self.inner.gate.is_read_only() {

@@ -114,6 +114,11 @@ impl Store {
 
     /// Marks a manifest or index in the store as an image, so that it stays without a name.
     pub fn add_image(&self, digest: &Digest) -> Result<()> {
+        self.mark_image(digest)?;
+        self.settle()
+    }
+
+    pub(crate) fn mark_image(&self, digest: &Digest) -> Result<()> {
         let path = self.image_path(digest);
         let inside = self.enter()?;
         self.hold(&inside, &[Held::Blob(*digest)])?;

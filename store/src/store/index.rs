@@ -1,7 +1,7 @@
 //! `index.db`: sizes of trees, so that they need not be walked again each time.
 //!
 //! Only `df` and `prune` open it. It holds nothing that cannot be found out again: a database that is missing, damaged, of
-//! another boot (it is never synced) or of another version is made anew, and on a read-only store it lives in memory. An entry
+//! another boot (it is never synced) or of another version is made anew; on a full disk or a read-only store it lives in memory. An entry
 //! counts only for the very directory that it was made for: same inode, same time of change.
 
 use std::fs;
@@ -24,7 +24,6 @@ const LOCK: &str = "index";
 /// The sizes remembered.
 #[derive(Debug)]
 pub(crate) struct SizeIndex {
-    path: PathBuf,
     connection: Connection,
     /// One process at a time: no transaction ever waits, and a damaged database is replaced under nobody.
     _lock: Option<LockGuard>,
@@ -41,25 +40,24 @@ impl SizeIndex {
             true => None,
             false => Some(store.lock(LOCK)?),
         };
-        let connection = match connect(&path, boot) {
-            Ok(connection) => connection,
-            Err(_) if store.inner.gate.is_read_only() => connect(Path::new(":memory:"), boot)
-                .map_err(|source| Error::Index {
-                    path: path.clone(),
-                    source,
-                })?,
-            Err(_) => {
-                for suffix in ["", "-wal", "-shm", "-journal"] {
-                    remove_if_there(&store.root().join(format!("index.db{suffix}")))?;
-                }
-                connect(&path, boot).map_err(|source| Error::Index {
-                    path: path.clone(),
-                    source,
-                })?
+        let make_again = || {
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                let _ = remove_if_there(&store.root().join(format!("index.db{suffix}")));
             }
+            connect(&path, boot)
         };
+        // On a full disk or a read-only store the sizes are remembered for this run alone.
+        let connection = match lock {
+            Some(_) => connect(&path, boot)
+                .or_else(|_| make_again())
+                .or_else(|_| connect(Path::new(":memory:"), boot)),
+            None => connect(Path::new(":memory:"), boot),
+        };
+        let connection = connection.map_err(|source| Error::Index {
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self {
-            path,
             connection,
             _lock: lock,
             found: Vec::new(),
@@ -99,11 +97,9 @@ impl SizeIndex {
         TreeSize::unpack(own.cast_unsigned(), &files)
     }
 
-    /// Writes what was found out, and forgets trees other than these.
-    pub(crate) fn save(mut self, existing: impl Iterator<Item = PathBuf>) -> Result<()> {
-        let path = self.path.clone();
-        self.write(existing)
-            .map_err(|source| Error::Index { path, source })
+    /// Writes what was found out, and forgets trees other than these. What cannot be written is found out again.
+    pub(crate) fn save(mut self, existing: impl Iterator<Item = PathBuf>) {
+        let _ = self.write(existing);
     }
 
     fn write(&mut self, existing: impl Iterator<Item = PathBuf>) -> rusqlite::Result<()> {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::boot::Stamp;
 use crate::store::lease::Held;
+use crate::store::temporary::remove_tree;
 use crate::{Error, Result, Store};
 
 /// The small file in each directory.
@@ -124,14 +125,13 @@ impl Store {
         self.write_json("a layer's entry", &path, &file)
     }
 
-    /// Takes something away that cannot be used: by a rename into `tmp/`, where it is deleted.
+    /// Takes something away that cannot be used.
     pub(crate) fn discard(&self, thing: &Held) -> Result<()> {
-        let path = self.held_path(thing);
-        let trash = self.temporary_directory("trash")?;
-        match fs::rename(&path, trash.path().join("thing")) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            done => done.map_err(Error::io("remove", &path)),
+        if let Some(trash) = self.move_to_trash(&self.held_path(thing))? {
+            // What cannot be deleted now is swept later.
+            let _ = remove_tree(&trash);
         }
+        Ok(())
     }
 }
 

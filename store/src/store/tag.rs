@@ -27,7 +27,7 @@ impl Store {
     /// digest means `latest`.
     pub fn tag(&self, reference: &Reference, digest: &Digest) -> Result<()> {
         let reference = reference.clone().with_default_tag();
-        self.add_image(digest)?;
+        self.mark_image(digest)?;
         let path = self.tag_path(&reference);
         let inside = self.enter()?;
         let file = TagFile {
@@ -38,7 +38,7 @@ impl Store {
         };
         self.write_json("a tag", &path, &file)?;
         drop(inside);
-        Ok(())
+        self.settle()
     }
 
     /// Takes a name away; gives what it named. The image stays.
@@ -110,7 +110,8 @@ impl Store {
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
             Err(_) => {
-                remove_if_there(path)?;
+                // Where it cannot be removed, on a read-only store, it is ignored each time.
+                let _ = remove_if_there(path);
                 Ok(None)
             }
         }

@@ -63,6 +63,20 @@ impl Store {
         TemporaryDirectory::create(self.root(), prefix)
     }
 
+    /// Moves something away, to a name in `tmp/` from which nobody reads: it is gone at once, and deleting it can take its
+    /// time or be left to a sweep. Needs no space, so that it works on a full disk. `None` when there was nothing.
+    pub(crate) fn move_to_trash(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let target = self
+            .root()
+            .join("tmp")
+            .join(format!("trash-{}", random_name()?));
+        match fs::rename(path, &target) {
+            Ok(()) => Ok(Some(target)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("remove", path)(error)),
+        }
+    }
+
     /// Deletes what killed processes left in `tmp/`; gives the number of directories and files.
     pub fn sweep(&self) -> Result<usize> {
         let tmp = self.root().join("tmp");

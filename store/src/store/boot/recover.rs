@@ -1,7 +1,6 @@
 //! What the first process of a new boot does to the store.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,6 @@ use crate::store::image::ImageFile;
 use crate::store::layout::{entries, stored_blobs};
 use crate::store::shelf::ENTRY_FILE;
 use crate::store::tag::{TagFile, now, remove_if_there};
-use crate::store::temporary::{TemporaryDirectory, remove_tree};
 use crate::{Digest, Error, Hasher, Result, Store};
 
 /// Content older than the last sync by more than this is trusted: times of files are coarse, and clocks are set.
@@ -53,8 +51,10 @@ impl Trust<'_> {
     /// Whether content of this time was on disk at the last sync.
     fn time(&self, seconds: i64) -> bool {
         let seconds = seconds.unsigned_abs();
-        self.last
-            .is_some_and(|last| seconds + CLOCK_SLACK < last.synced_clock && seconds <= now())
+        // A sync in the future means that the clock was set back since: then times say nothing.
+        self.last.is_some_and(|last| {
+            seconds + CLOCK_SLACK < last.synced_clock && last.synced_clock <= now()
+        })
     }
 }
 
@@ -66,7 +66,6 @@ impl Store {
             current: &self.inner.boot,
         };
         let _closed = self.inner.gate.close()?;
-        let trash = self.temporary_directory("trash")?;
         for path in self.small_files()? {
             if !trust.file(&path) {
                 remove_if_there(&path)?;
@@ -75,7 +74,7 @@ impl Store {
         for name in ["layers", "chains"] {
             for path in entries(&self.root().join(name))? {
                 if !trust.file(&path.join(ENTRY_FILE)) {
-                    take(&path, &trash)?;
+                    self.move_to_trash(&path)?;
                 }
             }
         }
@@ -127,19 +126,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-}
-
-/// Moves a directory away; the deletion follows when the trash is dropped.
-fn take(path: &Path, trash: &TemporaryDirectory) -> Result<()> {
-    let Some(name) = path.file_name() else {
-        return Ok(());
-    };
-    match fs::rename(path, trash.path().join(name)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // Something of the same name is in the trash already, or this is not a directory at all.
-        Err(_) => remove_tree(path).map_err(Error::io("remove", path)),
-        Ok(()) => Ok(()),
     }
 }
 

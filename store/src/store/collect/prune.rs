@@ -1,8 +1,6 @@
 //! Removing images and cache records by choice, and all content that nothing reaches any more.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::store::collect::inventory::{ImageEntry, Inventory, RecordEntry};
@@ -11,7 +9,6 @@ use crate::store::collect::usage::Sizes;
 use crate::store::layout::entries;
 use crate::store::lease::Held;
 use crate::store::tag::remove_if_there;
-use crate::store::temporary::TemporaryDirectory;
 use crate::{Digest, Error, Reference, Result, Store};
 
 /// Serialises collections.
@@ -128,9 +125,8 @@ impl Store {
     /// Closes the gate, looks again, takes away what nothing reaches, opens the gate, and deletes.
     fn remove(&self, choice: &Choice, options: &PruneOptions) -> Result<PruneReport> {
         self.sweep()?;
-        let trash = self.temporary_directory("trash")?;
         let mut report = PruneReport::default();
-        {
+        let trash = {
             let _closed = self.inner.gate.close()?;
             let inventory = Inventory::read(self)?;
             let (images, kept_images) = split_images(&inventory, choice, options);
@@ -151,36 +147,35 @@ impl Store {
             let reached = inventory.reached(kept_images.into_iter(), kept_records.into_iter());
             self.take_away(
                 inventory.things().filter(|thing| !reached.contains(thing)),
-                &trash,
                 &mut report,
-            )?;
-        }
+            )?
+        };
         self.remove_stale_locks()?;
         report.bytes += self.remove_forgotten_downloads()?;
-        for path in entries(trash.path())? {
+        for path in trash {
             report.bytes += remove_counted(&path).map_err(Error::io("delete", &path))?;
         }
         Ok(report)
     }
 
+    /// Moves things away; gives where they are now.
     fn take_away(
         &self,
         things: impl Iterator<Item = Held>,
-        trash: &TemporaryDirectory,
         report: &mut PruneReport,
-    ) -> Result<()> {
-        for (number, thing) in things.enumerate() {
-            let path = self.held_path(&thing);
-            match fs::rename(&path, trash.path().join(number.to_string())) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                done => done.map_err(Error::io("remove", &path))?,
-            }
+    ) -> Result<Vec<PathBuf>> {
+        let mut trash = Vec::new();
+        for thing in things {
+            let Some(path) = self.move_to_trash(&self.held_path(&thing))? else {
+                continue;
+            };
+            trash.push(path);
             match thing {
                 Held::Blob(_) => report.blobs += 1,
                 Held::Layer(_) | Held::Chain(_) => report.directories += 1,
             }
         }
-        Ok(())
+        Ok(trash)
     }
 
     /// Lock files that nobody holds. The gate stays.

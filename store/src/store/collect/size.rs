@@ -148,8 +148,11 @@ fn remove_at(parent: &impl std::os::fd::AsFd, name: &std::ffi::CStr) -> io::Resu
         false => 0,
     };
     if !is_directory(&stat) {
-        unlinkat(parent, name, AtFlags::empty())?;
-        return Ok(freed);
+        return match unlinkat(parent, name, AtFlags::empty()) {
+            Ok(()) => Ok(freed),
+            Err(Errno::NOENT) => Ok(0),
+            Err(error) => Err(error.into()),
+        };
     }
     let directory = match openat(parent, name, directory_flags(), Mode::empty()) {
         Err(Errno::ACCESS) => {
@@ -174,8 +177,11 @@ fn remove_at(parent: &impl std::os::fd::AsFd, name: &std::ffi::CStr) -> io::Resu
             removed => removed?,
         };
     }
-    unlinkat(parent, name, AtFlags::REMOVEDIR)?;
-    Ok(freed)
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        // Another process sweeps the same.
+        Ok(()) | Err(Errno::NOENT) => Ok(freed),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn is_directory(stat: &Stat) -> bool {

@@ -225,7 +225,7 @@ impl Sizes {
             .keys()
             .map(|thing| store.held_path(thing))
             .collect();
-        index.save(paths.into_iter())?;
+        index.save(paths.into_iter());
         Ok(Self {
             blobs: inventory.blobs.clone(),
             trees,
