@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         entered,
     };
     println!("\nrunning {} tests ({entered:?})", tests.len());
-    let mut failed = 0;
+    let (total, mut failed) = (tests.len(), 0);
     for (name, test) in tests {
         let started = Instant::now();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&context)));
@@ -72,9 +72,13 @@ fn main() -> ExitCode {
             "test {name} ... {verdict} ({:.1} ms)",
             started.elapsed().as_secs_f64() * 1000.0
         );
-        failed += u32::from(result.is_err());
+        failed += usize::from(result.is_err());
     }
-    println!("\n{failed} failed\n");
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {verdict}. {} passed; {failed} failed\n",
+        total - failed
+    );
     if failed == 0 {
         ExitCode::SUCCESS
     } else {

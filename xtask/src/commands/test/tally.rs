@@ -20,7 +20,7 @@ struct Binary {
     passed: usize,
     failures: Vec<String>,
     skips: Vec<String>,
-    /// The test whose output is being read.
+    /// The test whose output is being read; empty when it has said that it was skipped.
     section: Option<String>,
 }
 
@@ -52,6 +52,11 @@ impl Tally {
     /// Takes a line of the harness's output; returns what of it people should see now. The output of
     /// a binary is held back until its result is known: all of it is shown when a test failed.
     pub fn line(&mut self, line: &str) -> Option<String> {
+        if line.starts_with(SKIPPED) && !self.held.iter().any(|line| line.starts_with("running ")) {
+            // A binary that skips all it has ends without a result.
+            self.skipped += 1;
+            return Some(line.to_owned());
+        }
         self.held.push(line.to_owned());
         self.read(line);
         let result = line.strip_prefix("test result: ")?;
@@ -75,9 +80,11 @@ impl Tally {
     fn read(&mut self, line: &str) {
         let binary = &mut self.binary;
         if let Some(test) = line.strip_prefix("test ") {
-            match test.rsplit_once(" ... ") {
-                Some((_, "ok")) => binary.passed += 1,
-                Some((name, "FAILED")) => binary.failures.push(name.to_owned()),
+            // Harnesses of our own add the time after the verdict.
+            let (name, verdict) = test.rsplit_once(" ... ").unwrap_or((test, ""));
+            match verdict.split(' ').next() {
+                Some("ok") => binary.passed += 1,
+                Some("FAILED") => binary.failures.push(name.to_owned()),
                 _ => {}
             }
         } else if let Some(heading) = line
@@ -85,11 +92,17 @@ impl Tally {
             .and_then(|rest| rest.strip_suffix(" ----"))
         {
             binary.section = heading.split(' ').next().map(ToOwned::to_owned);
-        } else if line.starts_with(SKIPPED)
-            && let Some(test) = binary.section.take()
-        {
-            // Once for each test, however often it says so.
-            binary.skips.push(format!("{test} {line}"));
+        } else if line.starts_with(SKIPPED) {
+            match &mut binary.section {
+                // Harnesses of our own have no sections.
+                None => binary.skips.push(line.to_owned()),
+                // Once for each test, however often it says so.
+                Some(test) if !test.is_empty() => {
+                    binary.skips.push(format!("{test} {line}"));
+                    test.clear();
+                }
+                Some(_) => {}
+            }
         }
     }
 
@@ -128,12 +141,17 @@ mod tests {
         let shown: Vec<_> = good.lines().filter_map(|line| tally.line(line)).collect();
         assert_eq!(shown, ["a skipped: needs x\n3 tests: ok. 3 passed"]);
         assert_eq!(tally.to_string(), "2 passed, 0 failed, 1 skipped");
-        let bad = "running 2 tests\ntest d ... ok\ntest e ... FAILED\nwhy\ntest result: FAILED. 1 passed; 1 failed";
+        assert_eq!(
+            tally.line("skipped: needs y").as_deref(),
+            Some("skipped: needs y")
+        );
+        assert_eq!(tally.to_string(), "2 passed, 0 failed, 2 skipped");
+        let bad = "running 2 tests\ntest d ... ok (8.5 ms)\ntest e ... FAILED\nwhy\ntest result: FAILED. 1 passed; 1 failed";
         let shown: Vec<_> = bad.lines().filter_map(|line| tally.line(line)).collect();
         assert_eq!(shown, [bad]);
         assert_eq!(tally.failures(), ["e"]);
         tally.line("running 5 tests");
         tally.end_of_output();
-        assert_eq!(tally.to_string(), "3 passed, 2 failed, 1 skipped");
+        assert_eq!(tally.to_string(), "3 passed, 2 failed, 2 skipped");
     }
 }
