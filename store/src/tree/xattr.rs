@@ -3,7 +3,7 @@
 //! Entries that can't be opened (links, devices, pipes) are reached as `/proc/self/fd/<directory>/<name>`: the
 //! kernel follows our own descriptor and then one name, never a link of the tree.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{
     XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, lgetxattr, llistxattr, lsetxattr,
@@ -71,7 +71,7 @@ pub(crate) fn of_open(file: impl AsFd) -> Result<Xattrs> {
 
 /// The attributes of a name in a directory; a link is not followed.
 pub(crate) fn of_name(directory: impl AsFd, name: &[u8]) -> Result<Xattrs> {
-    let path = through_proc(directory, name);
+    let path = through_proc(directory.as_fd(), name);
     read_all(
         |buffer| llistxattr(path.as_slice(), buffer),
         |attribute, buffer| lgetxattr(path.as_slice(), attribute, buffer),
@@ -86,7 +86,7 @@ pub(crate) fn set_on_name(
     value: &[u8],
 ) -> Result<()> {
     lsetxattr(
-        through_proc(directory, name).as_slice(),
+        through_proc(directory.as_fd(), name).as_slice(),
         attribute,
         value,
         XattrFlags::empty(),
@@ -98,8 +98,9 @@ pub(crate) fn set_on_open(file: impl AsFd, attribute: &[u8], value: &[u8]) -> Re
     fsetxattr(file, attribute, value, XattrFlags::empty())
 }
 
-fn through_proc(directory: impl AsFd, name: &[u8]) -> Vec<u8> {
-    let mut path = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).into_bytes();
+/// Borrows: the path is good only as long as the descriptor is open.
+fn through_proc(directory: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
+    let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
     path
 }
