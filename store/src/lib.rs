@@ -36,6 +36,7 @@ pub use store::image::{Image, StoredImage};
 pub use store::lock::LockGuard;
 pub use store::record::Record;
 pub use store::temporary::TemporaryDirectory;
+pub use store::verify::{Damage, VerifyEvent, VerifyReport};
 pub use store::{OverlayXattrs, Store, StoreOptions};
 pub use tree::{Attributes, Kind, Metadata, NewTree, TreeWriter};
 pub use view::{Entry, Follow, View};

@@ -46,6 +46,7 @@ pub(crate) mod tag;
 pub(crate) mod temporary;
 #[cfg(test)]
 mod tests;
+pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

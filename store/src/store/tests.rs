@@ -5,6 +5,7 @@ mod content;
 mod crash;
 mod faults;
 mod usage;
+mod verify;
 
 use std::fs;
 use std::path::Path;

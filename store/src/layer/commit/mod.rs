@@ -9,10 +9,10 @@ use differ::{Differ, Source};
 
 use super::keep::Kept;
 use super::record::StoredPath;
-use super::write::LayerWriter;
+use super::write::{LayerWriter, WrittenLayer};
 use super::{CommitOptions, Compression, LayerError, LayerRecord, Origin, Result};
 use crate::tree::NewTree;
-use crate::{Descriptor, DiffId, Digest, Stack, Store};
+use crate::{BlobWriter, Descriptor, DiffId, Digest, Stack, Store};
 
 impl Store {
     /// Makes a layer of a tree: its difference from the stack below, as a tar with its digests in one pass, and the tree as
@@ -92,24 +92,9 @@ impl Store {
         Ok(blob)
     }
 
-    /// Writes the archive of a layer again from its files.
+    /// Writes the archive of a layer again from its files, as a blob.
     fn rewrite(&self, record: &LayerRecord, compression: Compression) -> Result<(Digest, u64)> {
-        let files = self.layer_files(&record.diff_id);
-        let held = File::open(&files).map_err(|error| LayerError::host("open", &files, error))?;
-        let implied = record
-            .implied
-            .iter()
-            .map(|path| path.0.as_slice())
-            .collect();
-        let writer = LayerWriter::new(Some((compression, self.blob_writer()?)))?;
-        let mut differ = Differ::new(
-            Source::Implied(implied),
-            self.options().overlay_xattrs,
-            None,
-            writer,
-        );
-        differ.run(&held.into())?;
-        let written = differ.writer.finish()?;
+        let written = self.archive(record, Some((compression, self.blob_writer()?)))?;
         if written.tar != *record.diff_id.digest() {
             return Err(LayerError::Mismatch {
                 what: "the layer's directory in the store",
@@ -120,5 +105,28 @@ impl Store {
         written
             .blob
             .ok_or_else(|| LayerError::BlobGone(record.diff_id.to_string()))
+    }
+
+    /// Writes the archive of a layer again from its files, for its digests or as a blob.
+    pub(crate) fn archive(
+        &self,
+        record: &LayerRecord,
+        blob: Option<(Compression, BlobWriter)>,
+    ) -> Result<WrittenLayer> {
+        let files = self.layer_files(&record.diff_id);
+        let held = File::open(&files).map_err(|error| LayerError::host("open", &files, error))?;
+        let implied = record
+            .implied
+            .iter()
+            .map(|path| path.0.as_slice())
+            .collect();
+        let mut differ = Differ::new(
+            Source::Implied(implied),
+            self.options().overlay_xattrs,
+            None,
+            LayerWriter::new(blob)?,
+        );
+        differ.run(&held.into())?;
+        differ.writer.finish()
     }
 }
