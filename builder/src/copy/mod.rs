@@ -1,7 +1,13 @@
 //! `COPY` and `ADD`: which files are taken, what they are called where they go, and with which attributes.
 
 pub(crate) mod address;
+mod digest;
+mod error;
 mod mode;
+mod select;
 mod wildcard;
 
+pub(crate) use digest::{FileHashes, FileNote, digest};
+pub(crate) use error::CopyError;
 pub(crate) use mode::Chmod;
+pub(crate) use select::{SelectOptions, Selected, SourceTree, Taken, select};

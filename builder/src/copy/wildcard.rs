@@ -8,10 +8,19 @@
 #[error("syntax error in pattern")]
 pub(crate) struct BadPattern;
 
-/// Tells whether a path component needs matching instead of looking up.
+/// Tells whether a path component needs matching instead of looking up. An escaped character alone needs none.
 pub(crate) fn has_wildcard(text: &[u8]) -> bool {
-    text.iter()
-        .any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
+    let mut rest = text.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\\' => {
+                rest.next();
+            }
+            b'*' | b'?' | b'[' => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Matches one component, without `/`, against a pattern.
