@@ -12,11 +12,11 @@
 //! Concurrency: files are replaced by rename. Two builds of one directory at once write one after the other and the
 //! last wins, which costs time and never truth.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Changes with the layout of the file.
@@ -56,7 +56,8 @@ pub(crate) struct ContextIndex {
 
 #[derive(Debug, Default)]
 struct Seen {
-    entries: Vec<(Identity, ContentHash)>,
+    /// What this build asked for: the hash, and whether it may be remembered.
+    entries: HashMap<Identity, (ContentHash, bool)>,
     changed: bool,
 }
 
@@ -78,43 +79,41 @@ impl ContextIndex {
 
     /// Returns the content of a file of this identity, if it is known.
     pub(crate) fn lookup(&self, identity: &Identity) -> Option<ContentHash> {
+        let mut seen = self.lock();
+        if let Some((hash, _)) = seen.entries.get(identity) {
+            return Some(*hash);
+        }
         let found = self.known.get(identity).copied()?;
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entries
-            .push((*identity, found));
+        seen.entries.insert(*identity, (found, true));
         Some(found)
     }
 
-    /// Notes the content of a file whose hashing began at `began`, unless it was changed just before.
+    /// Notes the content of a file whose hashing began at `began`. It is remembered beyond this build only if the file
+    /// was not changed just before.
     pub(crate) fn note(&self, identity: Identity, hash: ContentHash, began: SystemTime) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_settled(&identity, began) {
-            seen.entries.push((identity, hash));
-            seen.changed = true;
-        }
+        let settled = is_settled(&identity, began);
+        let mut seen = self.lock();
+        seen.entries.insert(identity, (hash, settled));
+        seen.changed |= settled;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what this build saw, if that is news. Files of other parts of the directory stay known.
     pub(crate) fn save(&self) -> io::Result<()> {
-        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let seen = std::mem::take(&mut *self.lock());
         if !seen.changed {
             return Ok(());
         }
+        let settled = seen.entries.iter().filter(|(_, (_, settled))| *settled);
+        let fresh: HashMap<Identity, ContentHash> = settled.map(|(identity, (hash, _))| (*identity, *hash)).collect();
+        // Entries of inodes that look different now are of no use any more; other parts of the directory stay known.
+        let changed: HashSet<(u64, u64)> = seen.entries.keys().map(Identity::place).collect();
         let mut all = self.known.clone();
-        // The last entry of an inode is the present one.
-        let current: HashMap<(u64, u64), Identity> = seen
-            .entries
-            .iter()
-            .map(|(identity, _)| (identity.place(), *identity))
-            .collect();
-        all.extend(seen.entries);
-        all.retain(|identity, _| {
-            current
-                .get(&identity.place())
-                .is_none_or(|now| now == identity)
-        });
+        all.retain(|identity, _| !changed.contains(&identity.place()));
+        all.extend(fresh);
         let Some(folder) = self.path.parent() else {
             return Ok(());
         };
@@ -203,12 +202,13 @@ mod tests {
         index.note(racy, [2; 32], began);
         index.save().expect("the index is written");
 
-        let index = ContextIndex::open(root.path(), directory);
-        assert_eq!(index.lookup(&old), Some([1; 32]));
         assert_eq!(index.lookup(&racy), None);
+
+        let index = ContextIndex::open(root.path(), directory);
         let changed = identity(7, 6_000_000_001);
         assert_eq!(index.lookup(&changed), None);
         index.note(changed, [3; 32], began);
+        assert_eq!(index.lookup(&changed), Some([3; 32]));
         index.save().expect("the index is written");
 
         let index = ContextIndex::open(root.path(), directory);

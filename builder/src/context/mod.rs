@@ -1,3 +1,84 @@
 //! Directories that a build takes files from: read in place, only what steps name.
 
+mod hashes;
 mod index;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kiln_grammar::ignore::Patterns;
+use kiln_store::Store;
+use kiln_store::view::View;
+
+use crate::copy::SourceTree;
+use crate::error::BuildError;
+use crate::request::{BuildRequest, NamedContext};
+
+pub(crate) use hashes::IndexedHashes;
+pub(crate) use index::ContextIndex;
+
+/// A directory with its ignore rules and what is known of its files.
+#[derive(Debug)]
+pub(crate) struct Context {
+    view: View,
+    ignore: Option<Patterns>,
+    name: String,
+    pub(crate) hashes: IndexedHashes,
+}
+
+impl Context {
+    fn open(store: &Store, name: &str, directory: &Path, ignore: Option<&str>) -> Result<Self, BuildError> {
+        let directory = directory
+            .canonicalize()
+            .map_err(|error| BuildError::host(format!("cannot open the context {}", directory.display()), error))?;
+        if !directory.is_dir() {
+            let message = "it is no directory";
+            return Err(BuildError::host(format!("cannot open the context {}", directory.display()), message));
+        }
+        let ignore = ignore
+            .map(Patterns::parse)
+            .transpose()
+            .map_err(|error| BuildError::host("cannot read the .dockerignore file", error))?
+            .filter(|patterns| !patterns.is_empty());
+        Ok(Self {
+            view: View::directory(&directory),
+            ignore,
+            name: if name.is_empty() { "context".to_owned() } else { format!("context {name}") },
+            hashes: IndexedHashes::new(ContextIndex::open(store.root(), &directory)),
+        })
+    }
+
+    /// Its files.
+    pub(crate) fn tree(&self) -> SourceTree<'_> {
+        SourceTree { view: &self.view, ignore: self.ignore.as_ref(), name: &self.name }
+    }
+}
+
+/// The contexts of a build by name; its own has the empty name.
+#[derive(Debug)]
+pub(crate) struct Contexts(BTreeMap<String, Context>);
+
+impl Contexts {
+    /// Opens the contexts of a request.
+    pub(crate) fn open(request: &BuildRequest, store: &Store) -> Result<Self, BuildError> {
+        let mut contexts = BTreeMap::new();
+        if let Some(directory) = &request.context {
+            contexts.insert(String::new(), Context::open(store, "", directory, request.ignore.as_deref())?);
+        }
+        for (name, context) in &request.named_contexts {
+            if let NamedContext::Directory { path, ignore } = context {
+                contexts.insert(name.clone(), Context::open(store, name, path, ignore.as_deref())?);
+            }
+        }
+        Ok(Self(contexts))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Context> {
+        self.0.get(name)
+    }
+
+    /// Writes what was learnt of files. A failure costs only time at the next build.
+    pub(crate) fn save(&self) -> std::io::Result<()> {
+        self.0.values().try_for_each(|context| context.hashes.save())
+    }
+}

@@ -9,7 +9,7 @@ use crate::cache::KeyHasher;
 
 /// Gives the content of files of a tree, from memory where it can.
 pub(crate) trait FileHashes: Sync {
-    /// The BLAKE3 hash of a regular file's content.
+    /// The BLAKE3 hash of a regular file's content and of any entry's extended attributes.
     fn hash(&self, view: &View, entry: &Entry) -> Result<[u8; 32], CopyError>;
 }
 
@@ -100,15 +100,11 @@ impl Describer<'_> {
             hasher.number(u64::from(meta.uid));
             hasher.number(u64::from(meta.gid));
         }
+        hasher.raw(&self.hashes.hash(self.tree.view, entry)?);
         match meta.kind {
-            Kind::File => hasher.raw(&self.hashes.hash(self.tree.view, entry)?),
             Kind::Symlink => hasher.bytes(&self.tree.view.read_link(entry)?),
             Kind::CharacterDevice | Kind::BlockDevice => hasher.number(meta.rdev),
-            Kind::Directory | Kind::Fifo | Kind::Socket => {}
-        }
-        for (name, value) in self.tree.view.xattrs(entry)? {
-            hasher.bytes(&name);
-            hasher.bytes(&value);
+            Kind::File | Kind::Directory | Kind::Fifo | Kind::Socket => {}
         }
         Ok(hasher.finish())
     }

@@ -1,0 +1,113 @@
+//! What the store remembers of steps.
+//!
+//! ```text
+//! records/step-definition/<key>   operation and what led to it       -> the layer
+//! records/step-content/<key>      operation and the files it sees    -> the layer
+//! records/step-operation/<key>    operation                          -> nothing: some content key of it has a result
+//! records/step-layer/<key>        files below and files of the layer -> the first layer that held those
+//! records/step-slot/<key>         a step's place in its Dockerfile   -> what its last run was made of
+//! ```
+//!
+//! Records are written after their layer is in place, and name it, so that the collector keeps both or neither.
+
+use kiln_store::{CacheKey, ContentDigest, DiffId, Store};
+use serde::{Deserialize, Serialize};
+
+use super::why::Slot;
+use crate::error::BuildError;
+
+const DEFINITION: &str = "step-definition";
+const CONTENT: &str = "step-content";
+const OPERATION: &str = "step-operation";
+const LAYER: &str = "step-layer";
+const SLOT: &str = "step-slot";
+
+/// The result of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StepResult {
+    /// Its layer.
+    pub(crate) layer: DiffId,
+    /// What the layer holds, without times.
+    pub(crate) content: ContentDigest,
+    /// The length of the layer's tar.
+    pub(crate) bytes: u64,
+    /// When it was made, seconds since 1970.
+    pub(crate) created: i64,
+}
+
+/// The keys of one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepKeys {
+    /// What it does, by itself.
+    pub(crate) operation: CacheKey,
+    /// What it does, and what led to it.
+    pub(crate) definition: CacheKey,
+}
+
+/// The records of steps in a store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Records<'a> {
+    store: &'a Store,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store }
+    }
+
+    pub(crate) fn by_definition(&self, key: &CacheKey) -> Result<Option<StepResult>, BuildError> {
+        self.find(DEFINITION, key)
+    }
+
+    pub(crate) fn by_content(&self, key: &CacheKey) -> Result<Option<StepResult>, BuildError> {
+        self.find(CONTENT, key)
+    }
+
+    /// Tells whether some result of this operation is known, so that its content key is worth the wait.
+    pub(crate) fn knows_operation(&self, key: &CacheKey) -> Result<bool, BuildError> {
+        let found = self.store.record::<()>(OPERATION, key).map_err(|error| failed("read", &error))?;
+        Ok(found.is_some())
+    }
+
+    /// The first layer that held these files above those, if it is still there.
+    pub(crate) fn by_result(&self, key: &CacheKey) -> Result<Option<StepResult>, BuildError> {
+        self.find(LAYER, key)
+    }
+
+    pub(crate) fn put_result(&self, key: &CacheKey, result: &StepResult) -> Result<(), BuildError> {
+        self.put(LAYER, key, result)
+    }
+
+    /// Notes a result under both keys of its step.
+    pub(crate) fn put(&self, kind: &str, key: &CacheKey, result: &StepResult) -> Result<(), BuildError> {
+        self.store.put_record(kind, key, &[result.layer], result).map_err(|error| failed("write", &error))
+    }
+
+    pub(crate) fn put_definition(&self, keys: &StepKeys, result: &StepResult) -> Result<(), BuildError> {
+        self.put(DEFINITION, &keys.definition, result)
+    }
+
+    pub(crate) fn put_content(&self, keys: &StepKeys, content: &CacheKey, result: &StepResult) -> Result<(), BuildError> {
+        self.put(CONTENT, content, result)?;
+        // Without a layer: a marker that outlives its result costs one look-up that finds nothing.
+        self.store.put_record(OPERATION, &keys.operation, &[], &()).map_err(|error| failed("write", &error))
+    }
+
+    pub(crate) fn slot(&self, key: &CacheKey) -> Result<Option<Slot>, BuildError> {
+        let found = self.store.record::<Slot>(SLOT, key).map_err(|error| failed("read", &error))?;
+        Ok(found.map(|record| record.body))
+    }
+
+    pub(crate) fn put_slot(&self, key: &CacheKey, slot: &Slot) -> Result<(), BuildError> {
+        self.store.put_record(SLOT, key, &[], slot).map_err(|error| failed("write", &error))
+    }
+
+    fn find(&self, kind: &str, key: &CacheKey) -> Result<Option<StepResult>, BuildError> {
+        let found = self.store.record::<StepResult>(kind, key).map_err(|error| failed("read", &error))?;
+        Ok(found.map(|record| record.body))
+    }
+}
+
+fn failed(action: &str, error: &kiln_store::Error) -> BuildError {
+    BuildError::host(format!("cannot {action} the build cache"), error)
+}

@@ -1,0 +1,239 @@
+//! Steps: looked up, or run, and their results written down.
+//!
+//! Concurrency: the scheduler calls [`Engine`] from several threads. What they share is the store, which is safe to
+//! share, the event sink, and the reports behind a lock.
+
+mod commit;
+mod copy;
+mod failure;
+mod hosts;
+mod mounts;
+mod output;
+mod prepare;
+mod reads;
+mod run;
+mod state;
+#[cfg(test)]
+mod tests;
+mod workdir;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use kiln_runtime::Launcher;
+use kiln_store::{LayerRecord, NewTree, Stack};
+
+use crate::built::{Outcome, StepReport};
+use crate::cache::{KeyHasher, Records, StepResult, why};
+use crate::cancel::Cancel;
+use crate::context::{Contexts, IndexedHashes};
+use crate::error::BuildError;
+use crate::event::{Event, Sink};
+use crate::graph::{Graph, Op, Vertex, VertexId};
+use crate::host::Host;
+use crate::request::BuildRequest;
+use crate::schedule::Executor;
+
+pub(crate) use prepare::{Prepared, inputs, prepare, wanted};
+pub(crate) use state::{FileState, SharedState};
+
+/// Runs the vertices of one graph.
+pub(crate) struct Engine<'a> {
+    pub(crate) request: &'a BuildRequest,
+    pub(crate) host: &'a Host,
+    pub(crate) events: &'a dyn Sink,
+    pub(crate) graph: &'a Graph,
+    pub(crate) prepared: &'a [Prepared],
+    pub(crate) contexts: &'a Contexts,
+    /// Hashes of files that lie in layers.
+    pub(crate) layer_hashes: &'a IndexedHashes,
+    pub(crate) source_date_epoch: Option<i64>,
+    /// Ends what runs, when the caller gives up or another step failed.
+    pub(crate) stop: &'a Cancel,
+    pub(crate) done: Mutex<Vec<Option<Done>>>,
+    pub(crate) launcher: OnceLock<Launcher>,
+}
+
+/// A vertex that has its result.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    pub(crate) report: StepReport,
+    /// None for an image.
+    pub(crate) result: Option<StepResult>,
+}
+
+impl Executor for Engine<'_> {
+    type Output = SharedState;
+    type Error = BuildError;
+
+    fn execute(&self, vertex: usize, inputs: Vec<SharedState>) -> Result<SharedState, BuildError> {
+        let began = Instant::now();
+        match &self.graph.vertices[vertex].op {
+            Op::Scratch => Ok(Arc::new(FileState::empty())),
+            Op::Image(image) => {
+                let state = FileState::of_image(&self.host.store, &image.layers)?;
+                self.finish(vertex, began, Outcome::Cached, None);
+                Ok(Arc::new(state))
+            }
+            Op::Run(_) | Op::Copy(_) | Op::Workdir(_) => {
+                let done = self.step(vertex, &inputs, began).inspect_err(|_| {
+                    self.events.event(Event::Failed { step: vertex, name: &self.graph.vertices[vertex].origin.name });
+                });
+                let (outcome, result) = done?;
+                let state = inputs[0].with(result.layer, &result.content);
+                self.finish(vertex, began, outcome, Some(result));
+                Ok(Arc::new(state))
+            }
+        }
+    }
+}
+
+impl Engine<'_> {
+    fn vertex(&self, vertex: VertexId) -> &Vertex {
+        &self.graph.vertices[vertex]
+    }
+
+    pub(crate) fn records(&self) -> Records<'_> {
+        Records::new(&self.host.store)
+    }
+
+    /// Looks a step up, or runs it.
+    fn step(
+        &self,
+        number: VertexId,
+        inputs: &[SharedState],
+        began: Instant,
+    ) -> Result<(Outcome, StepResult), BuildError> {
+        let prepared = &self.prepared[number];
+        if let Some(hit) = &prepared.hit {
+            return Ok((Outcome::Cached, hit.clone()));
+        }
+        let (vertex, records) = (self.vertex(number), self.records());
+        let may_use_results = !vertex.origin.no_cache;
+        if may_use_results && records.knows_operation(&prepared.keys.operation)? {
+            let key = self.content_key(number, inputs)?;
+            if let Some(hit) = records.by_content(&key)? {
+                records.put_definition(&prepared.keys, &hit)?;
+                return Ok((Outcome::CachedByContent, hit));
+            }
+        }
+        let slot_key = self.slot_key(vertex);
+        let before = records.slot(&slot_key)?;
+        let reason = match may_use_results {
+            true => why(before.as_ref().map(|before| &before.slot), &prepared.slot),
+            false => "the cache is not used (--no-cache)".to_owned(),
+        };
+        self.events.event(Event::Started { step: number, name: &vertex.origin.name });
+        let stack = inputs[0].stack(&self.host.store)?;
+        let tree = self.work(number, inputs, &stack, before.as_ref())?;
+        let layer = self.commit(tree, &stack, vertex)?;
+        let (result, is_same) = self.settle(&layer, &inputs[0], may_use_results)?;
+        records.put_definition(&prepared.keys, &result)?;
+        records.put_content(&prepared.keys, &self.content_key(number, inputs)?, &result)?;
+        records.put_slot(&slot_key, &prepared.slot, &result)?;
+        let _ = began;
+        let outcome = if is_same { Outcome::SameResult { why: reason } } else { Outcome::Ran { why: reason } };
+        Ok((outcome, result))
+    }
+
+    /// Does the step's work in a new tree.
+    fn work(
+        &self,
+        number: VertexId,
+        inputs: &[SharedState],
+        stack: &Stack,
+        before: Option<&crate::cache::SlotRecord>,
+    ) -> Result<NewTree, BuildError> {
+        let vertex = self.vertex(number);
+        let tree = self
+            .host
+            .store
+            .new_tree(stack)
+            .map_err(|error| BuildError::host("cannot begin a layer", error))?;
+        match &vertex.op {
+            Op::Run(run) => self.run(number, run, inputs, stack, &tree)?,
+            Op::Copy(copy) => self.copy(number, copy, inputs, stack, &tree, before)?,
+            Op::Workdir(workdir) => self.workdir(vertex, workdir, stack, &tree)?,
+            Op::Image(_) | Op::Scratch => {}
+        }
+        Ok(tree)
+    }
+
+    /// Takes the first layer that held the same files in place of a new one, so that whatever was built on it still fits.
+    fn settle(
+        &self,
+        layer: &LayerRecord,
+        root: &FileState,
+        may_use_results: bool,
+    ) -> Result<(StepResult, bool), BuildError> {
+        let mut hasher = KeyHasher::new("layer");
+        hasher.value(&self.source_date_epoch);
+        hasher.raw(&root.content);
+        hasher.raw(layer.content.as_bytes());
+        let key = hasher.key();
+        let result = StepResult {
+            layer: layer.diff_id,
+            content: layer.content,
+            bytes: layer.tar_size,
+            created: self.now(),
+        };
+        if may_use_results && let Some(earlier) = self.records().by_result(&key)? {
+            return Ok((earlier, true));
+        }
+        self.records().put_result(&key, &result)?;
+        Ok((result, false))
+    }
+
+    /// The identity of everything that the step's result depends on, by content.
+    fn content_key(&self, number: VertexId, inputs: &[SharedState]) -> Result<kiln_store::CacheKey, BuildError> {
+        let (vertex, prepared) = (self.vertex(number), &self.prepared[number]);
+        let mut hasher = KeyHasher::new("content");
+        hasher.raw(prepared.keys.operation.as_bytes());
+        hasher.raw(&prepared.taken_digest);
+        match &vertex.op {
+            Op::Run(run) => {
+                hasher.raw(&inputs[0].content);
+                self.mounted_content(&mut hasher, vertex, run, inputs)?;
+            }
+            Op::Copy(copy) => self.copied_content(&mut hasher, number, copy, inputs)?,
+            Op::Workdir(workdir) => self.workdir_content(&mut hasher, vertex, workdir, &inputs[0])?,
+            Op::Image(_) | Op::Scratch => {}
+        }
+        Ok(hasher.key())
+    }
+
+    /// Where a step's last run is remembered: its place in this Dockerfile of this context.
+    fn slot_key(&self, vertex: &Vertex) -> kiln_store::CacheKey {
+        let mut hasher = KeyHasher::new("slot");
+        hasher.value(&self.request.context);
+        hasher.bytes(self.request.dockerfile_name.as_bytes());
+        hasher.bytes(vertex.origin.slot.as_bytes());
+        hasher.value(&self.request.platform.as_ref().map(ToString::to_string));
+        hasher.key()
+    }
+
+    /// The present, or the latest time that may appear.
+    pub(crate) fn now(&self) -> i64 {
+        let now = jiff::Timestamp::now().as_second();
+        self.source_date_epoch.map_or(now, |latest| latest.min(now))
+    }
+
+    fn finish(&self, number: VertexId, began: Instant, outcome: Outcome, result: Option<StepResult>) {
+        let origin = &self.vertex(number).origin;
+        let duration = began.elapsed();
+        self.events.event(Event::Finished { step: number, name: &origin.name, outcome: &outcome, duration });
+        let report = StepReport {
+            name: origin.name.clone(),
+            line: origin.lines.map(|lines| lines.first),
+            outcome,
+            duration,
+            bytes: result.as_ref().map_or(0, |result| result.bytes),
+            layer: result.as_ref().map(|result| result.layer),
+        };
+        self.done()[number] = Some(Done { report, result });
+    }
+
+    pub(crate) fn done(&self) -> MutexGuard<'_, Vec<Option<Done>>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

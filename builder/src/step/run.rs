@@ -1,0 +1,158 @@
+//! `RUN`: a command in a container over the files so far.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use kiln_runtime::{
+    Capabilities, Child, Exit, Ids, Launcher, Mount, MountSource, Network as Namespace, Process, Seccomp, Security, Spec, Stdio,
+};
+use kiln_store::{Account, NewTree, Stack, accounts};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::mounts::Mounts;
+use super::output::Output;
+use super::state::SharedState;
+use super::{Engine, failure, hosts};
+use crate::error::BuildError;
+use crate::graph::{RunOp, VertexId};
+use crate::request::Network;
+
+impl Engine<'_> {
+    /// Runs a command with a new tree as the place for what it writes.
+    pub(super) fn run(
+        &self,
+        number: VertexId,
+        run: &RunOp,
+        inputs: &[SharedState],
+        stack: &Stack,
+        tree: &NewTree,
+    ) -> Result<(), BuildError> {
+        let origin = &self.vertex(number).origin;
+        if self.stop.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        let view = stack.view();
+        let account = accounts::user(&view, &run.user)
+            .map_err(|error| failure::step(origin, format!("cannot run as `{}`: {error}", run.user), None))?;
+        let mounts = self.mounted(number, run, inputs, &account)?;
+        let spec = self.spec(run, stack, tree, &account, mounts.as_ref());
+        let launcher = self.launcher()?;
+        let log_path = self.log_path(number);
+        let log = log_path.as_ref().map(|path| open_log(path)).transpose()?;
+        let mut output = Output::new(self.events, number, log);
+        let exit = self.supervise(&launcher, &spec, &mut output).map_err(|error| match error {
+            RunError::Launch(error) => failure::of_launch(origin, run, &error),
+            RunError::Host(error) => error,
+        })?;
+        if self.stop.is_cancelled() && !exit.success() {
+            return Err(BuildError::Cancelled);
+        }
+        if exit.success() {
+            return Ok(());
+        }
+        let mut failed = failure::of_exit(origin, run, exit, output.tail());
+        failed.log = log_path;
+        Err(BuildError::Step(Box::new(failed)))
+    }
+
+    /// Starts the command, hands its output on, waits for its end.
+    fn supervise(&self, launcher: &Launcher, spec: &Spec, output: &mut Output<'_>) -> Result<Exit, RunError> {
+        let host = |context: &str, error: &dyn std::fmt::Display| RunError::Host(BuildError::host(context, error));
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| host("cannot make a pipe", &error));
+        let (stdout, stdout_writer) = pipe()?;
+        let (stderr, stderr_writer) = pipe()?;
+        let stdin = OwnedFd::from(File::open("/dev/null").map_err(|error| host("cannot open /dev/null", &error))?);
+        let stdio = Stdio::Files { stdin, stdout: stdout_writer, stderr: stderr_writer };
+        let child = launcher.spawn(spec, stdio).map_err(RunError::Launch)?;
+        let guard = self.stop.on_cancel(killer(&child).map_err(|error| host("cannot watch the step", &error))?);
+        let drained = output.drain(stdout, stderr);
+        let exit = child.wait().map_err(RunError::Launch)?;
+        drop(guard);
+        drained.map_err(|error| host("cannot read the output of the step", &error))?;
+        Ok(exit)
+    }
+
+    fn spec(&self, run: &RunOp, stack: &Stack, tree: &NewTree, account: &Account, mounts: &Mounts) -> Spec {
+        let mut env: Vec<Vec<u8>> = Vec::with_capacity(run.env.len() + 2);
+        let all = run.env.iter().chain(&run.hidden_env).chain(&mounts.env);
+        env.extend(all.map(|(name, value)| format!("{name}={value}").into_bytes()));
+        if !env.iter().any(|entry| entry.starts_with(b"HOME=")) {
+            env.push([b"HOME=".as_slice(), &account.home].concat());
+        }
+        let argv = run.argv.iter().map(|word| word.clone().into_bytes()).collect();
+        let process = Process {
+            cwd: run.cwd.clone().into_bytes(),
+            user: Ids { uid: account.uid, gid: account.gid, groups: account.groups.clone() },
+            capabilities: if run.insecure { Capabilities::ALL } else { Capabilities::DOCKER },
+            ..Process::new(argv, env)
+        };
+        let lowers = stack.lowers().to_vec();
+        let mut spec = Spec::new(lowers, tree.fs().to_owned(), tree.work().to_owned(), process);
+        spec.volatile = true;
+        spec.hostname.clone_from(&run.hostname);
+        spec.hosts = Some(hosts::hosts(&run.hostname, &self.request.extra_hosts));
+        spec.resolv_conf = Some(self.host.resolv_conf.clone());
+        spec.network = match run.network {
+            Network::None => Namespace::None,
+            Network::Default | Network::Host => Namespace::Host,
+        };
+        if run.insecure {
+            spec.security = Security::Insecure;
+            spec.seccomp = Seccomp::Unconfined;
+        }
+        if let Some(size) = self.request.shm_size {
+            spec.shm_size = size;
+        }
+        spec.mounts.clone_from(&mounts.mounts);
+        if let Some(script) = &run.script {
+            spec.mounts.push(Mount {
+                target: script.name.clone().into_bytes(),
+                source: MountSource::Content(script.content.clone().into_bytes()),
+                read_only: true,
+                no_exec: false,
+            });
+        }
+        spec
+    }
+
+    /// The launcher, started when the first step needs it.
+    fn launcher(&self) -> Result<Launcher, BuildError> {
+        if let Some(launcher) = self.launcher.get() {
+            return Ok(launcher.clone());
+        }
+        let started = (self.host.launcher)().map_err(|error| BuildError::host("cannot start the launcher of steps", error))?;
+        Ok(self.launcher.get_or_init(|| started).clone())
+    }
+
+    fn log_path(&self, number: VertexId) -> Option<PathBuf> {
+        let directory = self.host.logs.as_ref()?;
+        Some(directory.join(format!("step-{number:03}.log")))
+    }
+}
+
+enum RunError {
+    Launch(kiln_runtime::LaunchError),
+    Host(BuildError),
+}
+
+/// A way to end the child from another thread, for as long as it lives.
+fn killer(child: &Child) -> std::io::Result<impl FnOnce() + Send + 'static> {
+    let pidfd = child.pidfd().try_clone_to_owned()?;
+    Ok(move || {
+        // A child that has ended needs no killing.
+        let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+    })
+}
+
+/// Logs may hold what a step should not have printed: they are for their owner alone.
+fn open_log(path: &std::path::Path) -> Result<File, BuildError> {
+    let open = || {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    };
+    open().map_err(|error| BuildError::host(format!("cannot write the log {}", path.display()), error))
+}
