@@ -22,6 +22,7 @@ mod host;
 mod lower;
 mod request;
 mod schedule;
+mod step;
 
 pub use build::build;
 pub use built::{Built, Outcome, StepReport};

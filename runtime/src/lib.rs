@@ -15,6 +15,7 @@ mod sys;
 mod capabilities;
 mod child;
 pub mod container;
+mod detached;
 mod error;
 mod explain;
 mod launcher;

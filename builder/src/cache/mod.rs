@@ -5,5 +5,5 @@ mod records;
 mod why;
 
 pub(crate) use key::KeyHasher;
-pub(crate) use records::{Records, StepKeys, StepResult};
+pub(crate) use records::{Records, SlotRecord, StepKeys, StepResult};
 pub(crate) use why::{Slot, why};

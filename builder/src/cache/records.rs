@@ -35,6 +35,15 @@ pub(crate) struct StepResult {
     pub(crate) created: i64,
 }
 
+/// The last run of the step in one place of a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct SlotRecord {
+    /// What it was made of.
+    pub(crate) slot: Slot,
+    /// What it gave. Its layer may be gone.
+    pub(crate) result: StepResult,
+}
+
 /// The keys of one step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StepKeys {
@@ -93,13 +102,20 @@ impl<'a> Records<'a> {
         self.store.put_record(OPERATION, &keys.operation, &[], &()).map_err(|error| failed("write", &error))
     }
 
-    pub(crate) fn slot(&self, key: &CacheKey) -> Result<Option<Slot>, BuildError> {
-        let found = self.store.record::<Slot>(SLOT, key).map_err(|error| failed("read", &error))?;
+    pub(crate) fn slot(&self, key: &CacheKey) -> Result<Option<SlotRecord>, BuildError> {
+        let found = self.store.record::<SlotRecord>(SLOT, key).map_err(|error| failed("read", &error))?;
         Ok(found.map(|record| record.body))
     }
 
-    pub(crate) fn put_slot(&self, key: &CacheKey, slot: &Slot) -> Result<(), BuildError> {
-        self.store.put_record(SLOT, key, &[], slot).map_err(|error| failed("write", &error))
+    /// Notes what a step was made of. Without its layer: the reason for the next miss is worth telling even when the
+    /// layer is gone.
+    pub(crate) fn put_slot(&self, key: &CacheKey, slot: &Slot, result: &StepResult) -> Result<(), BuildError> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            slot: &'a Slot,
+            result: &'a StepResult,
+        }
+        self.store.put_record(SLOT, key, &[], &Body { slot, result }).map_err(|error| failed("write", &error))
     }
 
     fn find(&self, kind: &str, key: &CacheKey) -> Result<Option<StepResult>, BuildError> {

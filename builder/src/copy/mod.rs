@@ -4,10 +4,15 @@ pub(crate) mod address;
 mod digest;
 mod error;
 mod mode;
+mod previous;
 mod select;
+mod transfer;
+pub(crate) mod unpack;
 mod wildcard;
 
 pub(crate) use digest::{FileHashes, FileNote, digest};
 pub(crate) use error::CopyError;
 pub(crate) use mode::Chmod;
+pub(crate) use previous::Previous;
 pub(crate) use select::{SelectOptions, Selected, SourceTree, Taken, select};
+pub(crate) use transfer::{Transfer, TransferOptions, made_on_the_way, place};

@@ -117,7 +117,7 @@ impl Engine<'_> {
         }
     }
 
-    fn source_name(&self, number: VertexId, index: usize) -> String {
+    pub(super) fn source_name(&self, number: VertexId, index: usize) -> String {
         let vertex = self.vertex(number).sources[index];
         let origin = &self.graph.vertices[vertex].origin;
         if origin.stage.is_empty() { origin.name.clone() } else { origin.stage.clone() }

@@ -3,6 +3,7 @@
 //! Concurrency: the scheduler calls [`Engine`] from several threads. What they share is the store, which is safe to
 //! share, the event sink, and the reports behind a lock.
 
+mod caches;
 mod commit;
 mod copy;
 mod failure;
@@ -76,7 +77,7 @@ impl Executor for Engine<'_> {
                 Ok(Arc::new(state))
             }
             Op::Run(_) | Op::Copy(_) | Op::Workdir(_) => {
-                let done = self.step(vertex, &inputs, began).inspect_err(|_| {
+                let done = self.step(vertex, &inputs).inspect_err(|_| {
                     self.events.event(Event::Failed { step: vertex, name: &self.graph.vertices[vertex].origin.name });
                 });
                 let (outcome, result) = done?;
@@ -102,7 +103,6 @@ impl Engine<'_> {
         &self,
         number: VertexId,
         inputs: &[SharedState],
-        began: Instant,
     ) -> Result<(Outcome, StepResult), BuildError> {
         let prepared = &self.prepared[number];
         if let Some(hit) = &prepared.hit {
@@ -131,7 +131,6 @@ impl Engine<'_> {
         records.put_definition(&prepared.keys, &result)?;
         records.put_content(&prepared.keys, &self.content_key(number, inputs)?, &result)?;
         records.put_slot(&slot_key, &prepared.slot, &result)?;
-        let _ = began;
         let outcome = if is_same { Outcome::SameResult { why: reason } } else { Outcome::Ran { why: reason } };
         Ok((outcome, result))
     }
@@ -193,7 +192,7 @@ impl Engine<'_> {
         match &vertex.op {
             Op::Run(run) => {
                 hasher.raw(&inputs[0].content);
-                self.mounted_content(&mut hasher, vertex, run, inputs)?;
+                self.mounted_content(&mut hasher, number, run, inputs)?;
             }
             Op::Copy(copy) => self.copied_content(&mut hasher, number, copy, inputs)?,
             Op::Workdir(workdir) => self.workdir_content(&mut hasher, vertex, workdir, &inputs[0])?,

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use kiln_runtime::{
     Capabilities, Child, Exit, Ids, Launcher, Mount, MountSource, Network as Namespace, Process, Seccomp, Security, Spec, Stdio,
 };
-use kiln_store::{Account, NewTree, Stack, accounts};
+use kiln_store::accounts::{self, Account};
+use kiln_store::{NewTree, Stack};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::mounts::Mounts;
@@ -37,7 +38,7 @@ impl Engine<'_> {
         let account = accounts::user(&view, &run.user)
             .map_err(|error| failure::step(origin, format!("cannot run as `{}`: {error}", run.user), None))?;
         let mounts = self.mounted(number, run, inputs, &account)?;
-        let spec = self.spec(run, stack, tree, &account, mounts.as_ref());
+        let spec = self.spec(run, stack, tree, &account, &mounts);
         let launcher = self.launcher()?;
         let log_path = self.log_path(number);
         let log = log_path.as_ref().map(|path| open_log(path)).transpose()?;
