@@ -1,18 +1,180 @@
 //! One build from its request to its image.
 
-use crate::built::Built;
-use crate::error::BuildError;
-use crate::event::Sink;
-use crate::host::Host;
-use crate::request::BuildRequest;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-/// Builds the target of a Dockerfile and stores and tags its image.
-pub fn build(
-    request: &BuildRequest,
-    _host: &Host,
-    _events: &dyn Sink,
-) -> Result<Built, BuildError> {
+use kiln_grammar::{Diagnostic, Dockerfile, Severity};
+
+use crate::bases::ImageBases;
+use crate::built::{Built, Outcome, StepReport};
+use crate::cache::{Records, StepResult};
+use crate::cancel::Cancel;
+use crate::context::{ContextIndex, Contexts, IndexedHashes};
+use crate::error::BuildError;
+use crate::event::{Event, Sink};
+use crate::export::export;
+use crate::graph::{Graph, VertexId};
+use crate::host::Host;
+use crate::lower::{Lowered, likely_bases, lower};
+use crate::request::BuildRequest;
+use crate::schedule::{self, Stopped, Work};
+use crate::step::{Done, Engine, Prepared, inputs, prepare, wanted};
+
+/// Builds the target of a Dockerfile, stores its image and gives it its names.
+pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<Built, BuildError> {
+    let (file, mut warnings) = parse(request)?;
+    let bases = ImageBases::new(host, request.pull, events);
+    bases.fetch(&likely_bases(&file, request));
+    if host.cancel.is_cancelled() {
+        return Err(BuildError::Cancelled);
+    }
+    let lowered = lower(&file, request, &host.proxies, &bases).map_err(BuildError::Dockerfile)?;
+    warnings.extend(lowered.warnings.iter().cloned());
+    let names: Vec<String> = lowered
+        .graph
+        .vertices
+        .iter()
+        .map(|vertex| vertex.origin.name.clone())
+        .collect();
+    events.event(Event::Planned { steps: &names });
+    let contexts = Contexts::open(request, &host.store)?;
+    let result = run(request, host, events, &lowered, &contexts);
+    if let Err(error) = contexts.save() {
+        let message = format!(
+            "what is known of the context could not be kept, so the next build hashes it again: {error}"
+        );
+        events.event(Event::Warning(&message));
+    }
+    let done = result?;
+    let stage = lowered
+        .graph
+        .result()
+        .ok_or_else(|| BuildError::host("build", "the target stage is missing"))?;
+    let result_of = |vertex: VertexId| -> Option<StepResult> {
+        done[vertex].as_ref().and_then(|done| done.result.clone())
+    };
+    let now = jiff::Timestamp::now().as_second();
+    let now = lowered
+        .source_date_epoch
+        .map_or(now, |latest| latest.min(now));
+    let image = export(&host.store, request, stage, now, result_of)?;
+    Ok(Built {
+        image,
+        steps: reports(&lowered.graph, &done),
+        warnings,
+    })
+}
+
+fn parse(request: &BuildRequest) -> Result<(Dockerfile, Vec<Diagnostic>), BuildError> {
     let parsed = kiln_grammar::parse(&request.dockerfile);
-    parsed.into_result().map_err(BuildError::Dockerfile)?;
-    Err(BuildError::host("build", "steps do not run yet"))
+    let warnings = parsed
+        .diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Warning)
+        .cloned()
+        .collect();
+    let file = parsed.into_result().map_err(BuildError::Dockerfile)?;
+    Ok((file, warnings))
+}
+
+/// Runs what the target needs.
+fn run(
+    request: &BuildRequest,
+    host: &Host,
+    events: &dyn Sink,
+    lowered: &Lowered,
+    contexts: &Contexts,
+) -> Result<Vec<Option<Done>>, BuildError> {
+    let graph = &lowered.graph;
+    let target = graph
+        .result()
+        .ok_or_else(|| BuildError::host("build", "the target stage is missing"))?
+        .vertex;
+    let prepared = prepare(
+        graph,
+        contexts,
+        lowered.source_date_epoch,
+        Records::new(&host.store),
+    )?;
+    let needed = wanted(graph, &prepared, target);
+    // Raised by the caller's flag, and by the first step that fails.
+    let stop = Cancel::new();
+    let raise = stop.clone();
+    let _guard = host.cancel.on_cancel(move || raise.cancel());
+    let layer_hashes = IndexedHashes::new(ContextIndex::open(
+        host.store.root(),
+        &host.store.root().join("layers"),
+    ));
+    let engine = Engine {
+        request,
+        host,
+        events,
+        graph,
+        prepared: &prepared,
+        contexts,
+        layer_hashes: &layer_hashes,
+        source_date_epoch: lowered.source_date_epoch,
+        stop: &stop,
+        done: Mutex::new(vec![None; graph.vertices.len()]),
+        launcher: OnceLock::new(),
+    };
+    let dependencies = dependencies(graph, &prepared);
+    let jobs = request.jobs.unwrap_or_else(default_jobs);
+    let outcome = schedule::run(
+        &Work {
+            dependencies: &dependencies,
+            wanted: &needed,
+        },
+        jobs,
+        &stop,
+        &engine,
+    );
+    // Only time is lost when this cannot be kept.
+    let _ = layer_hashes.save();
+    match outcome {
+        Ok(_) => Ok(engine
+            .done
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)),
+        Err(_) if host.cancel.is_cancelled() => Err(BuildError::Cancelled),
+        Err(Stopped::Failed(_, error)) => Err(error),
+        Err(Stopped::Cancelled) => Err(BuildError::Cancelled),
+    }
+}
+
+fn dependencies(graph: &Graph, prepared: &[Prepared]) -> Vec<Vec<VertexId>> {
+    graph
+        .vertices
+        .iter()
+        .zip(prepared)
+        .map(|(vertex, prepared)| inputs(vertex, prepared))
+        .collect()
+}
+
+/// Steps wait for disks and networks about as much as they compute, so there are more of them than processors; four at
+/// least, because four stages that sleep cost nothing.
+fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(4, |processors| (processors.get() * 2).max(4))
+}
+
+/// What became of every vertex that people count as a step.
+fn reports(graph: &Graph, done: &[Option<Done>]) -> Vec<StepReport> {
+    let shown = graph
+        .vertices
+        .iter()
+        .zip(done)
+        .filter(|(vertex, _)| !matches!(vertex.op, crate::graph::Op::Scratch));
+    shown
+        .map(|(vertex, done)| match done {
+            Some(done) => done.report.clone(),
+            None => StepReport {
+                name: vertex.origin.name.clone(),
+                line: vertex.origin.lines.map(|lines| lines.first),
+                outcome: Outcome::NotNeeded,
+                duration: Duration::ZERO,
+                bytes: 0,
+                layer: None,
+            },
+        })
+        .collect()
 }

@@ -78,4 +78,6 @@ pub enum Event<'a> {
         /// How long it took.
         duration: Duration,
     },
+    /// The transfer of a base image goes on.
+    Registry(&'a kiln_registry::Event),
 }

@@ -9,6 +9,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod bases;
 mod build;
 mod built;
 mod cache;
@@ -17,9 +18,11 @@ mod context;
 mod copy;
 mod error;
 mod event;
+mod export;
 mod graph;
 mod host;
 mod lower;
+mod registry_images;
 mod request;
 mod schedule;
 mod step;
@@ -30,4 +33,5 @@ pub use cancel::{Cancel, CancelGuard};
 pub use error::{BuildError, StepFailure};
 pub use event::{Event, Sink, StepNumber};
 pub use host::{Host, ImageError, Images, LauncherProvider};
+pub use registry_images::RegistryImages;
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};

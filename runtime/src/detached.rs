@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, openat};
+use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
 };
 
 use crate::MountSource;
@@ -20,14 +22,20 @@ const PRIVATE: &std::ffi::CStr = c"file";
 impl MountSource {
     /// Takes hold of a file, directory or socket of the host, wherever it lies, with what is mounted below it.
     pub fn detach(path: &Path) -> io::Result<Self> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE;
         let path = CString::new(path.as_os_str().as_encoded_bytes())?;
         let mount = open_tree(CWD, &path, flags)?;
         let directory = FileType::from_raw_mode(fstat(&mount)?.st_mode) == FileType::Directory;
-        Ok(Self::Detached { mount: Arc::new(mount), directory })
+        Ok(Self::Detached {
+            mount: Arc::new(mount),
+            directory,
+        })
     }
 
-    /// A file in memory with this content and owner: it is never on any disk and ends with its mount.
+    /// A file in memory with this content and owner: it is never on any disk and ends with its mount. Before Linux 6.15,
+    /// which can't take a part of such a mount, it is a file of the launcher's that every user of the step may read.
     pub fn private_file(content: &[u8], mode: u32, uid: u32, gid: u32) -> io::Result<Self> {
         let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, c"mode", c"700")?;
@@ -42,7 +50,13 @@ impl MountSource {
         fchmod(&file, Mode::from_raw_mode(mode))?;
         drop(file);
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let mount = open_tree(&root, PRIVATE, flags)?;
-        Ok(Self::Detached { mount: Arc::new(mount), directory: false })
+        match open_tree(&root, PRIVATE, flags) {
+            Ok(mount) => Ok(Self::Detached {
+                mount: Arc::new(mount),
+                directory: false,
+            }),
+            Err(Errno::INVAL) => Ok(Self::Content(content.to_vec())),
+            Err(error) => Err(error.into()),
+        }
     }
 }

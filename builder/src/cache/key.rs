@@ -41,7 +41,13 @@ impl KeyHasher {
         match serde_json::to_vec(value) {
             Ok(json) => self.bytes(&json),
             // Reached only by a map with keys that are no text; then nothing may ever be found under this key.
-            Err(_) => self.bytes(&std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos().to_le_bytes()),
+            Err(_) => self.bytes(
+                &std::time::UNIX_EPOCH
+                    .elapsed()
+                    .unwrap_or_default()
+                    .as_nanos()
+                    .to_le_bytes(),
+            ),
         }
     }
 

@@ -74,7 +74,10 @@ impl<'a> Records<'a> {
 
     /// Tells whether some result of this operation is known, so that its content key is worth the wait.
     pub(crate) fn knows_operation(&self, key: &CacheKey) -> Result<bool, BuildError> {
-        let found = self.store.record::<()>(OPERATION, key).map_err(|error| failed("read", &error))?;
+        let found = self
+            .store
+            .record::<()>(OPERATION, key)
+            .map_err(|error| failed("read", &error))?;
         Ok(found.is_some())
     }
 
@@ -88,38 +91,69 @@ impl<'a> Records<'a> {
     }
 
     /// Notes a result under both keys of its step.
-    pub(crate) fn put(&self, kind: &str, key: &CacheKey, result: &StepResult) -> Result<(), BuildError> {
-        self.store.put_record(kind, key, &[result.layer], result).map_err(|error| failed("write", &error))
+    pub(crate) fn put(
+        &self,
+        kind: &str,
+        key: &CacheKey,
+        result: &StepResult,
+    ) -> Result<(), BuildError> {
+        self.store
+            .put_record(kind, key, &[result.layer], result)
+            .map_err(|error| failed("write", &error))
     }
 
-    pub(crate) fn put_definition(&self, keys: &StepKeys, result: &StepResult) -> Result<(), BuildError> {
+    pub(crate) fn put_definition(
+        &self,
+        keys: &StepKeys,
+        result: &StepResult,
+    ) -> Result<(), BuildError> {
         self.put(DEFINITION, &keys.definition, result)
     }
 
-    pub(crate) fn put_content(&self, keys: &StepKeys, content: &CacheKey, result: &StepResult) -> Result<(), BuildError> {
+    pub(crate) fn put_content(
+        &self,
+        keys: &StepKeys,
+        content: &CacheKey,
+        result: &StepResult,
+    ) -> Result<(), BuildError> {
         self.put(CONTENT, content, result)?;
         // Without a layer: a marker that outlives its result costs one look-up that finds nothing.
-        self.store.put_record(OPERATION, &keys.operation, &[], &()).map_err(|error| failed("write", &error))
+        self.store
+            .put_record(OPERATION, &keys.operation, &[], &())
+            .map_err(|error| failed("write", &error))
     }
 
     pub(crate) fn slot(&self, key: &CacheKey) -> Result<Option<SlotRecord>, BuildError> {
-        let found = self.store.record::<SlotRecord>(SLOT, key).map_err(|error| failed("read", &error))?;
+        let found = self
+            .store
+            .record::<SlotRecord>(SLOT, key)
+            .map_err(|error| failed("read", &error))?;
         Ok(found.map(|record| record.body))
     }
 
     /// Notes what a step was made of. Without its layer: the reason for the next miss is worth telling even when the
     /// layer is gone.
-    pub(crate) fn put_slot(&self, key: &CacheKey, slot: &Slot, result: &StepResult) -> Result<(), BuildError> {
+    pub(crate) fn put_slot(
+        &self,
+        key: &CacheKey,
+        slot: &Slot,
+        result: &StepResult,
+    ) -> Result<(), BuildError> {
         #[derive(Serialize)]
         struct Body<'a> {
             slot: &'a Slot,
             result: &'a StepResult,
         }
-        self.store.put_record(SLOT, key, &[], &Body { slot, result }).map_err(|error| failed("write", &error))
+        self.store
+            .put_record(SLOT, key, &[], &Body { slot, result })
+            .map_err(|error| failed("write", &error))
     }
 
     fn find(&self, kind: &str, key: &CacheKey) -> Result<Option<StepResult>, BuildError> {
-        let found = self.store.record::<StepResult>(kind, key).map_err(|error| failed("read", &error))?;
+        let found = self
+            .store
+            .record::<StepResult>(kind, key)
+            .map_err(|error| failed("read", &error))?;
         Ok(found.map(|record| record.body))
     }
 }

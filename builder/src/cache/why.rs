@@ -31,9 +31,14 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// Remembers the files that a step takes.
-    pub(crate) fn set_files<'a>(&mut self, files: impl ExactSizeIterator<Item = (&'a str, &'a [u8; 32])>) {
+    pub(crate) fn set_files<'a>(
+        &mut self,
+        files: impl ExactSizeIterator<Item = (&'a str, &'a [u8; 32])>,
+    ) {
         if files.len() <= MOST_FILES {
-            self.files = files.map(|(path, hash)| (path.to_owned(), digits(hash))).collect();
+            self.files = files
+                .map(|(path, hash)| (path.to_owned(), digits(hash)))
+                .collect();
         }
     }
 }
@@ -46,7 +51,9 @@ fn digits(hash: &[u8; 32]) -> String {
 
 /// Says in words what is new.
 pub(crate) fn why(before: Option<&Slot>, now: &Slot) -> String {
-    let Some(before) = before else { return "no earlier build of this step is known".to_owned() };
+    let Some(before) = before else {
+        return "no earlier build of this step is known".to_owned();
+    };
     if let Some(reason) = operation_change(&before.operation, &now.operation) {
         return reason;
     }
@@ -54,13 +61,19 @@ pub(crate) fn why(before: Option<&Slot>, now: &Slot) -> String {
         return if before.root_name == now.root_name {
             format!("what it is built on changed: {}", now.root_name)
         } else {
-            format!("it is built on {} instead of {}", now.root_name, before.root_name)
+            format!(
+                "it is built on {} instead of {}",
+                now.root_name, before.root_name
+            )
         };
     }
     if before.files != now.files {
         return files_change(&before.files, &now.files);
     }
-    let changed = now.sources.iter().find(|source| !before.sources.contains(source));
+    let changed = now
+        .sources
+        .iter()
+        .find(|source| !before.sources.contains(source));
     if let Some((_, name)) = changed {
         return format!("the files it takes from {name} changed");
     }
@@ -97,14 +110,22 @@ fn operation_change(before: &Value, now: &Value) -> Option<String> {
 /// Names the first variable that differs.
 fn env_change(before: Option<&Value>, now: &Value) -> String {
     let pairs = |value: Option<&Value>| -> BTreeMap<String, String> {
-        value.and_then(|value| serde_json::from_value::<Vec<(String, String)>>(value.clone()).ok()).unwrap_or_default().into_iter().collect()
+        value
+            .and_then(|value| serde_json::from_value::<Vec<(String, String)>>(value.clone()).ok())
+            .unwrap_or_default()
+            .into_iter()
+            .collect()
     };
     let (old, new) = (pairs(before), pairs(Some(now)));
     for (name, value) in &new {
         match old.get(name) {
             None => return format!("variable {name} is new: {}", shorten(value)),
             Some(earlier) if earlier != value => {
-                return format!("variable {name} changed from {} to {}", shorten(earlier), shorten(value));
+                return format!(
+                    "variable {name} changed from {} to {}",
+                    shorten(earlier),
+                    shorten(value)
+                );
             }
             Some(_) => {}
         }
@@ -124,7 +145,11 @@ fn show(value: &Value) -> String {
 
 fn shorten(text: &str) -> String {
     if text.chars().count() <= VALUE_SHOWN {
-        return if text.is_empty() { "\"\"".to_owned() } else { text.to_owned() };
+        return if text.is_empty() {
+            "\"\"".to_owned()
+        } else {
+            text.to_owned()
+        };
     }
     let short: String = text.chars().take(VALUE_SHOWN).collect();
     format!("{short}...")
@@ -141,19 +166,36 @@ fn files_change(before: &BTreeMap<String, String>, now: &BTreeMap<String, String
             Some(_) => {}
         }
     }
-    let gone: Vec<&str> = before.keys().filter(|path| !now.contains_key(*path)).map(String::as_str).collect();
-    let parts: Vec<String> = [(changed, "changed", "changed"), (added, "is new", "are new"), (gone, "is gone", "are gone")]
-        .into_iter()
-        .filter(|(paths, ..)| !paths.is_empty())
-        .map(|(paths, one, many)| count(&paths, one, many))
+    let gone: Vec<&str> = before
+        .keys()
+        .filter(|path| !now.contains_key(*path))
+        .map(String::as_str)
         .collect();
+    let parts: Vec<String> = [
+        (changed, "changed", "changed"),
+        (added, "is new", "are new"),
+        (gone, "is gone", "are gone"),
+    ]
+    .into_iter()
+    .filter(|(paths, ..)| !paths.is_empty())
+    .map(|(paths, one, many)| count(&paths, one, many))
+    .collect();
     parts.join("; ")
 }
 
 fn count(paths: &[&str], one: &str, many: &str) -> String {
-    let names = paths.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let names = paths
+        .iter()
+        .take(SHOWN)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     let more = if paths.len() > SHOWN { ", ..." } else { "" };
-    if paths.len() == 1 { format!("1 file {one}: {names}") } else { format!("{} files {many}: {names}{more}", paths.len()) }
+    if paths.len() == 1 {
+        format!("1 file {one}: {names}")
+    } else {
+        format!("{} files {many}: {names}{more}", paths.len())
+    }
 }
 
 #[cfg(test)]
@@ -168,22 +210,48 @@ mod tests {
             root: root.to_owned(),
             root_name: "[1/2] FROM base".to_owned(),
             sources: Vec::new(),
-            files: files.iter().map(|(path, hash)| ((*path).to_owned(), (*hash).to_owned())).collect(),
+            files: files
+                .iter()
+                .map(|(path, hash)| ((*path).to_owned(), (*hash).to_owned()))
+                .collect(),
         }
     }
 
     #[test]
     fn reasons_name_what_changed() {
-        let run = |argv: &str, env: Value| json!({"op": "run", "argv": [argv], "env": env, "cwd": "/"});
-        let before = slot(run("make", json!([["V", "1"]])), "a", &[("x", "1"), ("y", "1")]);
+        let run =
+            |argv: &str, env: Value| json!({"op": "run", "argv": [argv], "env": env, "cwd": "/"});
+        let before = slot(
+            run("make", json!([["V", "1"]])),
+            "a",
+            &[("x", "1"), ("y", "1")],
+        );
         let check = |now: &Slot, expected: &str| assert_eq!(why(Some(&before), now), expected);
         assert_eq!(why(None, &before), "no earlier build of this step is known");
-        check(&slot(run("make all", json!([["V", "1"]])), "a", &[]), "the command changed");
-        check(&slot(run("make", json!([["V", "2"]])), "a", &[]), "variable V changed from 1 to 2");
-        check(&slot(run("make", json!([["V", "1"], ["W", ""]])), "a", &[]), "variable W is new: \"\"");
-        check(&slot(run("make", json!([])), "a", &[]), "variable V is gone");
-        check(&slot(before.operation.clone(), "b", &[]), "what it is built on changed: [1/2] FROM base");
-        check(&slot(before.operation.clone(), "a", &[("x", "2"), ("z", "1")]), "1 file changed: x; 1 file is new: z; 1 file is gone: y");
+        check(
+            &slot(run("make all", json!([["V", "1"]])), "a", &[]),
+            "the command changed",
+        );
+        check(
+            &slot(run("make", json!([["V", "2"]])), "a", &[]),
+            "variable V changed from 1 to 2",
+        );
+        check(
+            &slot(run("make", json!([["V", "1"], ["W", ""]])), "a", &[]),
+            "variable W is new: \"\"",
+        );
+        check(
+            &slot(run("make", json!([])), "a", &[]),
+            "variable V is gone",
+        );
+        check(
+            &slot(before.operation.clone(), "b", &[]),
+            "what it is built on changed: [1/2] FROM base",
+        );
+        check(
+            &slot(before.operation.clone(), "a", &[("x", "2"), ("z", "1")]),
+            "1 file changed: x; 1 file is new: z; 1 file is gone: y",
+        );
         check(&before, "its earlier result is no longer in the store");
         let mut cwd = before.clone();
         cwd.operation["cwd"] = json!("/src");
@@ -192,7 +260,12 @@ mod tests {
 
     #[test]
     fn many_files_are_counted() {
-        let now: BTreeMap<String, String> = (0..7).map(|number| (format!("f{number}"), String::new())).collect();
-        assert_eq!(files_change(&BTreeMap::new(), &now), "7 files are new: f0, f1, f2, f3, f4, ...");
+        let now: BTreeMap<String, String> = (0..7)
+            .map(|number| (format!("f{number}"), String::new()))
+            .collect();
+        assert_eq!(
+            files_change(&BTreeMap::new(), &now),
+            "7 files are new: f0, f1, f2, f3, f4, ..."
+        );
     }
 }

@@ -42,7 +42,11 @@ impl FileHashes for IndexedHashes {
 }
 
 fn identity(entry: &Entry) -> Identity {
-    let nanoseconds = |seconds: i64, rest: u32| seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(rest));
+    let nanoseconds = |seconds: i64, rest: u32| {
+        seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i64::from(rest))
+    };
     let meta = &entry.meta;
     Identity {
         device: meta.dev,
@@ -56,7 +60,11 @@ fn identity(entry: &Entry) -> Identity {
 /// Content of a file and extended attributes of any entry: both change its change time, so both can be remembered.
 fn compute(view: &View, entry: &Entry) -> Result<[u8; 32], CopyError> {
     let xattrs = view.xattrs(entry)?;
-    let content = if entry.meta.is_file() { content(view, entry)? } else { [0; 32] };
+    let content = if entry.meta.is_file() {
+        content(view, entry)?
+    } else {
+        [0; 32]
+    };
     if xattrs.is_empty() {
         return Ok(content);
     }
@@ -80,7 +88,12 @@ fn content(view: &View, entry: &Entry) -> Result<[u8; 32], CopyError> {
                 hasher.update(&buffer[..length]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(CopyError::Other(format!("cannot read `{}`: {error}", entry.display()))),
+            Err(error) => {
+                return Err(CopyError::Other(format!(
+                    "cannot read `{}`: {error}",
+                    entry.display()
+                )));
+            }
         }
     }
 }

@@ -108,7 +108,9 @@ impl ContextIndex {
             return Ok(());
         }
         let settled = seen.entries.iter().filter(|(_, (_, settled))| *settled);
-        let fresh: HashMap<Identity, ContentHash> = settled.map(|(identity, (hash, _))| (*identity, *hash)).collect();
+        let fresh: HashMap<Identity, ContentHash> = settled
+            .map(|(identity, (hash, _))| (*identity, *hash))
+            .collect();
         // Entries of inodes that look different now are of no use any more; other parts of the directory stay known.
         let changed: HashSet<(u64, u64)> = seen.entries.keys().map(Identity::place).collect();
         let mut all = self.known.clone();

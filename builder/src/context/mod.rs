@@ -27,13 +27,24 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    fn open(store: &Store, name: &str, directory: &Path, ignore: Option<&str>) -> Result<Self, BuildError> {
-        let directory = directory
-            .canonicalize()
-            .map_err(|error| BuildError::host(format!("cannot open the context {}", directory.display()), error))?;
+    fn open(
+        store: &Store,
+        name: &str,
+        directory: &Path,
+        ignore: Option<&str>,
+    ) -> Result<Self, BuildError> {
+        let directory = directory.canonicalize().map_err(|error| {
+            BuildError::host(
+                format!("cannot open the context {}", directory.display()),
+                error,
+            )
+        })?;
         if !directory.is_dir() {
             let message = "it is no directory";
-            return Err(BuildError::host(format!("cannot open the context {}", directory.display()), message));
+            return Err(BuildError::host(
+                format!("cannot open the context {}", directory.display()),
+                message,
+            ));
         }
         let ignore = ignore
             .map(Patterns::parse)
@@ -43,14 +54,22 @@ impl Context {
         Ok(Self {
             view: View::directory(&directory),
             ignore,
-            name: if name.is_empty() { "context".to_owned() } else { format!("context {name}") },
+            name: if name.is_empty() {
+                "context".to_owned()
+            } else {
+                format!("context {name}")
+            },
             hashes: IndexedHashes::new(ContextIndex::open(store.root(), &directory)),
         })
     }
 
     /// Its files.
     pub(crate) fn tree(&self) -> SourceTree<'_> {
-        SourceTree { view: &self.view, ignore: self.ignore.as_ref(), name: &self.name }
+        SourceTree {
+            view: &self.view,
+            ignore: self.ignore.as_ref(),
+            name: &self.name,
+        }
     }
 }
 
@@ -63,11 +82,17 @@ impl Contexts {
     pub(crate) fn open(request: &BuildRequest, store: &Store) -> Result<Self, BuildError> {
         let mut contexts = BTreeMap::new();
         if let Some(directory) = &request.context {
-            contexts.insert(String::new(), Context::open(store, "", directory, request.ignore.as_deref())?);
+            contexts.insert(
+                String::new(),
+                Context::open(store, "", directory, request.ignore.as_deref())?,
+            );
         }
         for (name, context) in &request.named_contexts {
             if let NamedContext::Directory { path, ignore } = context {
-                contexts.insert(name.clone(), Context::open(store, name, path, ignore.as_deref())?);
+                contexts.insert(
+                    name.clone(),
+                    Context::open(store, name, path, ignore.as_deref())?,
+                );
             }
         }
         Ok(Self(contexts))
@@ -79,6 +104,8 @@ impl Contexts {
 
     /// Writes what was learnt of files. A failure costs only time at the next build.
     pub(crate) fn save(&self) -> std::io::Result<()> {
-        self.0.values().try_for_each(|context| context.hashes.save())
+        self.0
+            .values()
+            .try_for_each(|context| context.hashes.save())
     }
 }

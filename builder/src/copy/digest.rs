@@ -31,7 +31,11 @@ pub(crate) fn digest(
         .collect();
     warm(tree.view, &entries, hashes)?;
     let mut hasher = KeyHasher::new("files");
-    let describer = Describer { tree, owner_matters, hashes };
+    let describer = Describer {
+        tree,
+        owner_matters,
+        hashes,
+    };
     for one in selected {
         hasher.bytes(&one.name);
         hasher.number(one.parents.len() as u64);
@@ -69,7 +73,8 @@ fn warm(view: &View, entries: &[&Entry], hashes: &dyn FileHashes) -> Result<(), 
     }
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || -> Result<(), CopyError> {
-        while let Some(entry) = entries.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+        while let Some(entry) = entries.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+        {
             hashes.hash(view, entry)?;
         }
         Ok(())

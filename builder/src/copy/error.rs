@@ -45,9 +45,13 @@ impl CopyError {
     /// What probably helps.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { path, is_ignored: true, .. } => {
-                Some(format!("{path} exists in the context, but its .dockerignore file leaves it out"))
-            }
+            Self::NotFound {
+                path,
+                is_ignored: true,
+                ..
+            } => Some(format!(
+                "{path} exists in the context, but its .dockerignore file leaves it out"
+            )),
             _ => None,
         }
     }

@@ -16,9 +16,18 @@ pub(crate) struct Previous {
 
 impl Previous {
     /// Compares the files that were taken then with those that are taken now.
-    pub(crate) fn new(view: View, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Self {
-        let same = now.iter().filter(|(path, hash)| before.get(*path) == Some(*hash));
-        Self { view, same: same.map(|(path, _)| path.clone().into_bytes()).collect() }
+    pub(crate) fn new(
+        view: View,
+        before: &BTreeMap<String, String>,
+        now: &BTreeMap<String, String>,
+    ) -> Self {
+        let same = now
+            .iter()
+            .filter(|(path, hash)| before.get(*path) == Some(*hash));
+        Self {
+            view,
+            same: same.map(|(path, _)| path.clone().into_bytes()).collect(),
+        }
     }
 
     /// Finds the file that an unchanged source became, if it still has the attributes that it would get now.
@@ -31,7 +40,9 @@ impl Previous {
         if !self.same.contains(&source.path) {
             return Ok(None);
         }
-        let Some(entry) = self.view.lookup(place, Follow::Nothing)? else { return Ok(None) };
+        let Some(entry) = self.view.lookup(place, Follow::Nothing)? else {
+            return Ok(None);
+        };
         let meta = &entry.meta;
         let is_same = meta.is_file()
             && meta.size == source.meta.size

@@ -64,8 +64,16 @@ pub(crate) fn select(
     source: &str,
     options: &SelectOptions<'_>,
 ) -> Result<Vec<Selected>, CopyError> {
-    let finder = Finder { tree, options, source };
-    if options.parents { finder.with_parents() } else { finder.plain() }
+    let finder = Finder {
+        tree,
+        options,
+        source,
+    };
+    if options.parents {
+        finder.with_parents()
+    } else {
+        finder.plain()
+    }
 }
 
 struct Finder<'a> {
@@ -80,7 +88,10 @@ impl Finder<'_> {
         let parts: Vec<&[u8]> = path::components(&wanted).collect();
         let Some(first) = parts.iter().position(|part| has_wildcard(part)) else {
             let top = self.existing(&wanted)?;
-            return Ok(self.selected(path::file_name(&wanted).to_vec(), Vec::new(), top)?.into_iter().collect());
+            return Ok(self
+                .selected(path::file_name(&wanted).to_vec(), Vec::new(), top)?
+                .into_iter()
+                .collect());
         };
         let mut found = Vec::new();
         if let Some(start) = self.lookup(&parts[..first].join(&b'/'))? {
@@ -89,7 +100,9 @@ impl Finder<'_> {
         let mut selected = Vec::with_capacity(found.len());
         for entry in found {
             let name = entry.name().to_vec();
-            let Some(top) = self.followed(entry)? else { continue };
+            let Some(top) = self.followed(entry)? else {
+                continue;
+            };
             selected.extend(self.selected(name, Vec::new(), top)?);
         }
         Ok(selected)
@@ -97,8 +110,19 @@ impl Finder<'_> {
 
     fn with_parents(&self) -> Result<Vec<Selected>, CopyError> {
         let (pivot, kept) = match self.source.split_once(PIVOT) {
-            Some((pivot, kept)) => (path::normalize(pivot.as_bytes()), path::normalize(kept.as_bytes())),
-            None => (Vec::new(), path::normalize(self.source.strip_prefix("./").unwrap_or(self.source).as_bytes())),
+            Some((pivot, kept)) => (
+                path::normalize(pivot.as_bytes()),
+                path::normalize(kept.as_bytes()),
+            ),
+            None => (
+                Vec::new(),
+                path::normalize(
+                    self.source
+                        .strip_prefix("./")
+                        .unwrap_or(self.source)
+                        .as_bytes(),
+                ),
+            ),
         };
         let pivot = self.existing(&pivot)?;
         let parts: Vec<&[u8]> = path::components(&kept).collect();
@@ -113,8 +137,14 @@ impl Finder<'_> {
             let name = below(&pivot.path, &entry.path).to_vec();
             let mut parents = Vec::new();
             for directory in path::ancestors(&name) {
-                let above = self.tree.view.lookup(&path::join(&pivot.path, directory), Follow::Parents)?;
-                parents.extend(above.map(|entry| Taken { relative: directory.to_vec(), entry }));
+                let above = self
+                    .tree
+                    .view
+                    .lookup(&path::join(&pivot.path, directory), Follow::Parents)?;
+                parents.extend(above.map(|entry| Taken {
+                    relative: directory.to_vec(),
+                    entry,
+                }));
             }
             selected.extend(self.selected(name, parents, entry)?);
         }
@@ -122,7 +152,12 @@ impl Finder<'_> {
     }
 
     /// Follows the components of a pattern from a directory.
-    fn expand(&self, from: &Entry, parts: &[&[u8]], found: &mut Vec<Entry>) -> Result<(), CopyError> {
+    fn expand(
+        &self,
+        from: &Entry,
+        parts: &[&[u8]],
+        found: &mut Vec<Entry>,
+    ) -> Result<(), CopyError> {
         let Some((part, rest)) = parts.split_first() else {
             found.push(from.clone());
             return Ok(());
@@ -149,8 +184,10 @@ impl Finder<'_> {
             };
         }
         for entry in self.children(from)? {
-            let is_match = matches(part, entry.name())
-                .map_err(|error| CopyError::Pattern { pattern: self.source.to_owned(), reason: error.to_string() })?;
+            let is_match = matches(part, entry.name()).map_err(|error| CopyError::Pattern {
+                pattern: self.source.to_owned(),
+                reason: error.to_string(),
+            })?;
             if is_match {
                 self.expand(&entry, rest, found)?;
             }
@@ -169,16 +206,26 @@ impl Finder<'_> {
     }
 
     fn lookup(&self, wanted: &[u8]) -> Result<Option<Entry>, CopyError> {
-        Ok(self.tree.view.lookup(wanted, Follow::All)?.filter(|entry| self.takes_part(entry)))
+        Ok(self
+            .tree
+            .view
+            .lookup(wanted, Follow::All)?
+            .filter(|entry| self.takes_part(entry)))
     }
 
     fn followed(&self, entry: Entry) -> Result<Option<Entry>, CopyError> {
-        if entry.meta.is_symlink() { self.lookup(&entry.path) } else { Ok(Some(entry)) }
+        if entry.meta.is_symlink() {
+            self.lookup(&entry.path)
+        } else {
+            Ok(Some(entry))
+        }
     }
 
     /// Tells whether the ignore file leaves an entry, or something below it.
     fn takes_part(&self, entry: &Entry) -> bool {
-        let Some(patterns) = self.tree.ignore else { return true };
+        let Some(patterns) = self.tree.ignore else {
+            return true;
+        };
         entry.path.is_empty()
             || !patterns.is_ignored(&entry.path)
             || (entry.meta.is_directory() && patterns.may_keep_below(&entry.path))
@@ -186,20 +233,47 @@ impl Finder<'_> {
 
     fn not_found(&self, wanted: &[u8]) -> CopyError {
         let is_ignored = matches!(self.tree.view.lookup(wanted, Follow::All), Ok(Some(_)));
-        CopyError::NotFound { tree: self.tree.name.to_owned(), path: path::display(wanted), is_ignored }
+        CopyError::NotFound {
+            tree: self.tree.name.to_owned(),
+            path: path::display(wanted),
+            is_ignored,
+        }
     }
 
     /// Takes an entry with what lies below it; none if it is excluded itself.
-    fn selected(&self, name: Vec<u8>, parents: Vec<Taken>, top: Entry) -> Result<Option<Selected>, CopyError> {
+    fn selected(
+        &self,
+        name: Vec<u8>,
+        parents: Vec<Taken>,
+        top: Entry,
+    ) -> Result<Option<Selected>, CopyError> {
         if !top.meta.is_directory() {
-            let is_excluded = !self.options.strict && self.options.exclude.is_ignored(path::file_name(&name));
-            return Ok((!is_excluded).then_some(Selected { name, parents, top, below: Vec::new() }));
+            let is_excluded =
+                !self.options.strict && self.options.exclude.is_ignored(path::file_name(&name));
+            return Ok((!is_excluded).then_some(Selected {
+                name,
+                parents,
+                top,
+                below: Vec::new(),
+            }));
         }
         let mut taken = Vec::new();
-        let mut walk = Walk { finder: self, base: top.path.len(), taken: &mut taken };
-        let ignored = self.tree.ignore.map(|patterns| matched_at(patterns, &top.path));
+        let mut walk = Walk {
+            finder: self,
+            base: top.path.len(),
+            taken: &mut taken,
+        };
+        let ignored = self
+            .tree
+            .ignore
+            .map(|patterns| matched_at(patterns, &top.path));
         walk.directory(&top, ignored.as_ref(), &self.options.exclude.root())?;
-        Ok(Some(Selected { name, parents, top, below: taken }))
+        Ok(Some(Selected {
+            name,
+            parents,
+            top,
+            below: taken,
+        }))
     }
 }
 
@@ -211,24 +285,45 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, directory: &Entry, ignored: Option<&Matched>, excluded: &Matched) -> Result<(), CopyError> {
+    fn directory(
+        &mut self,
+        directory: &Entry,
+        ignored: Option<&Matched>,
+        excluded: &Matched,
+    ) -> Result<(), CopyError> {
         let (tree, exclude) = (self.finder.tree, self.finder.options.exclude);
         for entry in tree.view.read_dir(directory)? {
-            let relative = if self.base == 0 { &entry.path[..] } else { &entry.path[self.base + 1..] };
-            let below_ignored = ignored.zip(tree.ignore).map(|(above, patterns)| patterns.below(above, &entry.path));
-            let below_excluded = if exclude.is_empty() { excluded.clone() } else { exclude.below(excluded, relative) };
-            let is_left_out = below_ignored.as_ref().is_some_and(Matched::is_ignored) || below_excluded.is_ignored();
+            let relative = if self.base == 0 {
+                &entry.path[..]
+            } else {
+                &entry.path[self.base + 1..]
+            };
+            let below_ignored = ignored
+                .zip(tree.ignore)
+                .map(|(above, patterns)| patterns.below(above, &entry.path));
+            let below_excluded = if exclude.is_empty() {
+                excluded.clone()
+            } else {
+                exclude.below(excluded, relative)
+            };
+            let is_left_out = below_ignored.as_ref().is_some_and(Matched::is_ignored)
+                || below_excluded.is_ignored();
             let is_directory = entry.meta.is_directory();
             if is_left_out {
                 let may_keep = is_directory
-                    && (tree.ignore.is_some_and(|patterns| patterns.may_keep_below(&entry.path))
+                    && (tree
+                        .ignore
+                        .is_some_and(|patterns| patterns.may_keep_below(&entry.path))
                         || exclude.may_keep_below(relative));
                 if !may_keep {
                     continue;
                 }
             }
             let mark = self.taken.len();
-            self.taken.push(Taken { relative: relative.to_vec(), entry: entry.clone() });
+            self.taken.push(Taken {
+                relative: relative.to_vec(),
+                entry: entry.clone(),
+            });
             if is_directory {
                 self.directory(&entry, below_ignored.as_ref(), &below_excluded)?;
                 // A directory that is left out comes along only with what it has to hold.
@@ -254,5 +349,9 @@ fn matched_at(patterns: &Patterns, wanted: &[u8]) -> Matched {
 }
 
 fn below<'a>(directory: &[u8], path: &'a [u8]) -> &'a [u8] {
-    if directory.is_empty() { path } else { path.get(directory.len() + 1..).unwrap_or_default() }
+    if directory.is_empty() {
+        path
+    } else {
+        path.get(directory.len() + 1..).unwrap_or_default()
+    }
 }

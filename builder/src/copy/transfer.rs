@@ -42,8 +42,17 @@ pub(crate) struct Transfer<'a> {
 }
 
 impl<'a> Transfer<'a> {
-    pub(crate) fn new(writer: &'a mut TreeWriter, tree: &SourceTree<'a>, options: &'a TransferOptions<'a>) -> Self {
-        Self { writer, view: tree.view, options, links: HashMap::new() }
+    pub(crate) fn new(
+        writer: &'a mut TreeWriter,
+        tree: &SourceTree<'a>,
+        options: &'a TransferOptions<'a>,
+    ) -> Self {
+        Self {
+            writer,
+            view: tree.view,
+            options,
+            links: HashMap::new(),
+        }
     }
 
     /// Writes one selected entry with all that lies below it.
@@ -51,7 +60,12 @@ impl<'a> Transfer<'a> {
         if self.options.parents {
             return self.put_with_parents(selected);
         }
-        let target = target(self.writer, self.options.destination, &selected.top, &selected.name)?;
+        let target = target(
+            self.writer,
+            self.options.destination,
+            &selected.top,
+            &selected.name,
+        )?;
         let made = self.made_on_the_way(Some(mtime(&selected.top)));
         if selected.top.meta.is_directory() {
             self.directory(&target, &made, &made)?;
@@ -62,7 +76,10 @@ impl<'a> Transfer<'a> {
     }
 
     fn put_with_parents(&mut self, selected: &Selected) -> Result<(), CopyError> {
-        let base = self.writer.resolve(self.options.destination, Follow::All)?.path;
+        let base = self
+            .writer
+            .resolve(self.options.destination, Follow::All)?
+            .path;
         let made = self.made_on_the_way(Some(mtime(&selected.top)));
         self.directory(&base, &made, &made)?;
         for Taken { relative, entry } in &selected.parents {
@@ -90,7 +107,12 @@ impl<'a> Transfer<'a> {
     }
 
     /// Makes a directory that the copy needs; one that is there stays as it is.
-    fn directory(&mut self, place: &[u8], attributes: &Attributes, above: &Attributes) -> Result<(), CopyError> {
+    fn directory(
+        &mut self,
+        place: &[u8],
+        attributes: &Attributes,
+        above: &Attributes,
+    ) -> Result<(), CopyError> {
         if let Some(entry) = self.writer.view().lookup(place, Follow::Nothing)?
             && !entry.meta.is_directory()
         {
@@ -104,10 +126,13 @@ impl<'a> Transfer<'a> {
     fn nested(&mut self, place: &[u8], entry: &Entry) -> Result<(), CopyError> {
         let attributes = self.attributes(entry)?;
         match self.writer.view().lookup(place, Follow::Nothing)? {
-            Some(existing) if !existing.meta.is_directory() => Err(CopyError::NotADirectory(shown(place))),
+            Some(existing) if !existing.meta.is_directory() => {
+                Err(CopyError::NotADirectory(shown(place)))
+            }
             Some(_) => Ok(self.writer.set_directory(place, &attributes)?),
             None => {
-                self.writer.ensure_directory(place, &attributes, &attributes)?;
+                self.writer
+                    .ensure_directory(place, &attributes, &attributes)?;
                 Ok(())
             }
         }
@@ -129,14 +154,25 @@ impl<'a> Transfer<'a> {
         }
         match entry.meta.kind {
             Kind::File => self.file(place, entry, &attributes),
-            Kind::Symlink => Ok(self.writer.symlink(place, &self.view.read_link(entry)?, &attributes)?),
+            Kind::Symlink => {
+                Ok(self
+                    .writer
+                    .symlink(place, &self.view.read_link(entry)?, &attributes)?)
+            }
             // Sockets mean nothing without the process that made them, and no layer can hold one.
             Kind::Socket => Ok(()),
-            kind => Ok(self.writer.node(place, kind, entry.meta.rdev, &attributes)?),
+            kind => Ok(self
+                .writer
+                .node(place, kind, entry.meta.rdev, &attributes)?),
         }
     }
 
-    fn file(&mut self, place: &[u8], entry: &Entry, attributes: &Attributes) -> Result<(), CopyError> {
+    fn file(
+        &mut self,
+        place: &[u8],
+        entry: &Entry,
+        attributes: &Attributes,
+    ) -> Result<(), CopyError> {
         if let Some(previous) = self.options.previous
             && let Some((view, unchanged)) = previous.unchanged(place, entry, attributes)?
             && self.writer.adopt(place, view, &unchanged)?
@@ -170,7 +206,10 @@ impl<'a> Transfer<'a> {
 pub(crate) fn made_on_the_way(options: &TransferOptions<'_>, time: Option<Time>) -> Attributes {
     let (uid, gid) = options.owner.unwrap_or((0, 0));
     Attributes {
-        mode: options.chmod.and_then(Chmod::for_parents).unwrap_or(DIRECTORY_MODE),
+        mode: options
+            .chmod
+            .and_then(Chmod::for_parents)
+            .unwrap_or(DIRECTORY_MODE),
         uid,
         gid,
         mtime: time.map(|time| clamped(time, options.clamp)),
@@ -179,7 +218,12 @@ pub(crate) fn made_on_the_way(options: &TransferOptions<'_>, time: Option<Time>)
 }
 
 /// Where a selected entry goes: the destination, or a name in it.
-fn target(writer: &TreeWriter, destination: &[u8], top: &Entry, name: &[u8]) -> Result<Vec<u8>, CopyError> {
+fn target(
+    writer: &TreeWriter,
+    destination: &[u8],
+    top: &Entry,
+    name: &[u8],
+) -> Result<Vec<u8>, CopyError> {
     place(writer, destination, top.meta.is_directory(), name)
 }
 
@@ -191,9 +235,15 @@ pub(crate) fn place(
     name: &[u8],
 ) -> Result<Vec<u8>, CopyError> {
     let found = writer.resolve(destination, Follow::All)?;
-    let exists_as_directory = found.existing.is_some_and(|existing| existing.meta.is_directory());
+    let exists_as_directory = found
+        .existing
+        .is_some_and(|existing| existing.meta.is_directory());
     let is_container = exists_as_directory || destination.ends_with(b"/");
-    Ok(if !is_directory && is_container { path::join(&found.path, name) } else { found.path })
+    Ok(if !is_directory && is_container {
+        path::join(&found.path, name)
+    } else {
+        found.path
+    })
 }
 
 /// Attributes that mean something in an image: the user's own and file capabilities. Labels of the machine's own

@@ -2,9 +2,9 @@
 
 use kiln_store::tree::TreeWriter;
 
+use super::CopyError;
 use super::select::{Selected, SourceTree};
 use super::transfer::TransferOptions;
-use super::CopyError;
 
 /// Unpacks a selected file if its content is an archive; false when it is not.
 pub(crate) fn unpack(

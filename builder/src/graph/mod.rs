@@ -81,6 +81,8 @@ pub(crate) struct Stage {
     pub(crate) config: ImageConfig,
     /// The layers of its base image, as that image's manifest describes them.
     pub(crate) base_layers: Vec<Descriptor>,
+    /// When its base image was made.
+    pub(crate) base_created: Option<String>,
     /// What was done after the base image.
     pub(crate) history: Vec<HistoryEntry>,
 }

@@ -74,10 +74,11 @@ impl Lowering<'_> {
         let span = self.plan.stage(index).from.image.span;
         let (vertex, base) = self.image(name, platform, span)?;
         let mut config = base.config.clone();
-        config.created = None;
+        let created = config.created.take();
         let platform = base.config.platform();
         let mut state = StageState::new(index, vertex, config, platform, self.escape);
         state.base_layers.clone_from(&base.layers);
+        state.base_created = created;
         Ok(state)
     }
 

@@ -128,6 +128,7 @@ impl<'a> Lowering<'a> {
                 vertex: state.vertex,
                 config: state.config,
                 base_layers: state.base_layers,
+                base_created: state.base_created,
                 history: state.history,
             });
         }

@@ -27,6 +27,8 @@ pub(super) struct StageState {
     pub(super) config: ImageConfig,
     /// The layers that its base image has, as its manifest describes them.
     pub(super) base_layers: Vec<Descriptor>,
+    /// When its base image was made.
+    pub(super) base_created: Option<String>,
     /// What was done after the base image.
     pub(super) history: Vec<HistoryEntry>,
     /// What words are expanded with, what commands get, and the image's environment.
@@ -59,6 +61,7 @@ impl StageState {
             vertex,
             config,
             base_layers: Vec::new(),
+            base_created: None,
             history: Vec::new(),
             scope: StageScope::new(escape, environment),
             cmd_is_own: false,

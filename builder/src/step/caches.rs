@@ -36,8 +36,15 @@ impl Engine<'_> {
         initial: impl Fn() -> Result<Option<(NewTree, PathBuf)>, BuildError>,
     ) -> Result<(PathBuf, Option<LockGuard>), BuildError> {
         let hash = blake3::hash(cache.id.as_bytes()).to_hex();
-        let root = self.host.store.root().join("cache-mounts").join(hash.as_str());
-        let failed = |error: std::io::Error| BuildError::host(format!("cannot prepare the cache {}", cache.id), error);
+        let root = self
+            .host
+            .store
+            .root()
+            .join("cache-mounts")
+            .join(hash.as_str());
+        let failed = |error: std::io::Error| {
+            BuildError::host(format!("cannot prepare the cache {}", cache.id), error)
+        };
         std::fs::create_dir_all(&root).map_err(failed)?;
         let (number, lock) = match cache.sharing {
             CacheSharing::Shared => (0, None),
@@ -80,7 +87,10 @@ impl Engine<'_> {
     }
 
     fn try_lock(&self, name: &str) -> Result<Option<LockGuard>, BuildError> {
-        self.host.store.try_lock(name).map_err(|error| BuildError::host("cannot lock a cache", error))
+        self.host
+            .store
+            .try_lock(name)
+            .map_err(|error| BuildError::host("cannot lock a cache", error))
     }
 }
 
@@ -90,7 +100,11 @@ fn lock_name(hash: &str, number: u32) -> String {
 
 /// Makes an empty cache under another name first, so that nobody sees it before it has its owner.
 fn make(root: &Path, directory: &Path, mode: u32, (uid, gid): (u32, u32)) -> std::io::Result<()> {
-    let temporary = root.join(format!("new-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let temporary = root.join(format!(
+        "new-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     DirBuilder::new().mode(0o700).create(&temporary)?;
     std::os::unix::fs::chown(&temporary, Some(uid), Some(gid))?;
     std::fs::set_permissions(&temporary, Permissions::from_mode(mode))?;

@@ -8,11 +8,25 @@ use crate::graph::Vertex;
 
 impl Engine<'_> {
     /// Makes a layer of what a step wrote.
-    pub(super) fn commit(&self, tree: NewTree, below: &Stack, vertex: &Vertex) -> Result<LayerRecord, BuildError> {
-        let options = CommitOptions { clamp_mtime: self.source_date_epoch, compression: None };
+    pub(super) fn commit(
+        &self,
+        tree: NewTree,
+        below: &Stack,
+        vertex: &Vertex,
+    ) -> Result<LayerRecord, BuildError> {
+        let options = CommitOptions {
+            clamp_mtime: self.source_date_epoch,
+            compression: None,
+        };
         self.host
             .store
             .commit_tree(tree, below, &options)
-            .map_err(|error| failure::step(&vertex.origin, format!("cannot write the layer: {error}"), None))
+            .map_err(|error| {
+                failure::step(
+                    &vertex.origin,
+                    format!("cannot write the layer: {error}"),
+                    None,
+                )
+            })
     }
 }

@@ -8,7 +8,8 @@ use super::state::SharedState;
 use super::{Engine, failure, reads};
 use crate::cache::{KeyHasher, SlotRecord};
 use crate::copy::{
-    CopyError, Previous, Selected, SourceTree, Transfer, TransferOptions, digest, made_on_the_way, place, unpack,
+    CopyError, Previous, Selected, SourceTree, Transfer, TransferOptions, digest, made_on_the_way,
+    place, unpack,
 };
 use crate::error::BuildError;
 use crate::graph::{BindSource, CopyOp, CopySource, InlineFile, VertexId};
@@ -39,7 +40,8 @@ impl Engine<'_> {
                 parents: copy.parents,
                 previous: previous.as_ref(),
             };
-            let mut writer = TreeWriter::new(tree, &view, self.host.store.options().overlay_xattrs)?;
+            let mut writer =
+                TreeWriter::new(tree, &view, self.host.store.options().overlay_xattrs)?;
             self.with_sources(number, copy, inputs, |source, selected| {
                 self.put_all(copy, source, selected, &mut writer, &options)
             })?;
@@ -67,9 +69,13 @@ impl Engine<'_> {
                         Transfer::new(writer, source, options).put(taken)?;
                     }
                 }
-                (CopySource::Path(_), None) => return Err(CopyError::Other("there is nothing to copy from".to_owned())),
+                (CopySource::Path(_), None) => {
+                    return Err(CopyError::Other("there is nothing to copy from".to_owned()));
+                }
                 (CopySource::Url { url, .. } | CopySource::Git { url, .. }, _) => {
-                    return Err(CopyError::Other(format!("ADD of {url} is not supported yet")));
+                    return Err(CopyError::Other(format!(
+                        "ADD of {url} is not supported yet"
+                    )));
                 }
             }
         }
@@ -86,9 +92,17 @@ impl Engine<'_> {
         let target = place(writer, options.destination, false, file.name.as_bytes())?;
         let made = made_on_the_way(options, Some(time));
         writer.ensure_directory(path::parent(&target), &made, &made)?;
-        let mode = options.chmod.map_or(INLINE_MODE, |chmod| chmod.apply(INLINE_MODE, false));
+        let mode = options
+            .chmod
+            .map_or(INLINE_MODE, |chmod| chmod.apply(INLINE_MODE, false));
         let (uid, gid) = options.owner.unwrap_or((0, 0));
-        let attributes = Attributes { mode, uid, gid, mtime: Some(time), xattrs: Vec::new() };
+        let attributes = Attributes {
+            mode,
+            uid,
+            gid,
+            mtime: Some(time),
+            xattrs: Vec::new(),
+        };
         writer.file_from(&target, &mut file.content.as_bytes(), &attributes)?;
         Ok(())
     }
@@ -108,9 +122,16 @@ impl Engine<'_> {
             }
             BindSource::Source(index) => {
                 let state = &inputs[index + 1];
-                let view = state.stack(&self.host.store).map_err(|error| CopyError::Other(error.to_string()))?.view();
+                let view = state
+                    .stack(&self.host.store)
+                    .map_err(|error| CopyError::Other(error.to_string()))?
+                    .view();
                 let name = self.source_name(number, *index);
-                let source = SourceTree { view: &view, ignore: None, name: &name };
+                let source = SourceTree {
+                    view: &view,
+                    ignore: None,
+                    name: &name,
+                };
                 let selected = select_sources(&source, copy)?;
                 work(Some(&source), &selected)
             }
@@ -120,7 +141,11 @@ impl Engine<'_> {
     pub(super) fn source_name(&self, number: VertexId, index: usize) -> String {
         let vertex = self.vertex(number).sources[index];
         let origin = &self.graph.vertices[vertex].origin;
-        if origin.stage.is_empty() { origin.name.clone() } else { origin.stage.clone() }
+        if origin.stage.is_empty() {
+            origin.name.clone()
+        } else {
+            origin.stage.clone()
+        }
     }
 
     /// The owner of what is copied: files of a context belong to root, files of an image keep their owner.
@@ -138,10 +163,22 @@ impl Engine<'_> {
     }
 
     /// The layer of an earlier run, if one is known that took files from a context.
-    fn previous(&self, number: VertexId, before: Option<&SlotRecord>) -> Result<Option<Previous>, BuildError> {
-        let Some(before) = before.filter(|before| !before.slot.files.is_empty()) else { return Ok(None) };
-        let Ok(stack) = self.host.store.stack(&[before.result.layer]) else { return Ok(None) };
-        Ok(Some(Previous::new(stack.view(), &before.slot.files, &self.prepared[number].slot.files)))
+    fn previous(
+        &self,
+        number: VertexId,
+        before: Option<&SlotRecord>,
+    ) -> Result<Option<Previous>, BuildError> {
+        let Some(before) = before.filter(|before| !before.slot.files.is_empty()) else {
+            return Ok(None);
+        };
+        let Ok(stack) = self.host.store.stack(&[before.result.layer]) else {
+            return Ok(None);
+        };
+        Ok(Some(Previous::new(
+            stack.view(),
+            &before.slot.files,
+            &self.prepared[number].slot.files,
+        )))
     }
 
     /// Adds the identity of what a copy takes and of what it reads of its destination.
@@ -163,7 +200,13 @@ impl Engine<'_> {
                     reads::overwritten(hasher, &view, destination, one)?;
                     if let (BindSource::Source(_), Some(source)) = (&copy.from, source) {
                         let owner_matters = copy.chown.is_none();
-                        hasher.raw(&digest(source, one, owner_matters, self.layer_hashes, &mut Vec::new())?);
+                        hasher.raw(&digest(
+                            source,
+                            one,
+                            owner_matters,
+                            self.layer_hashes,
+                            &mut Vec::new(),
+                        )?);
                     }
                 }
                 Ok(())

@@ -34,7 +34,10 @@ pub(crate) fn of_exit(origin: &Origin, run: &RunOp, exit: Exit, tail: &[u8]) -> 
     StepFailure {
         name: origin.name.clone(),
         lines: origin.lines.map(|lines| (lines.first, lines.last)),
-        message: format!("process \"{}\" did not complete successfully: {ending}", run.argv.join(" ")),
+        message: format!(
+            "process \"{}\" did not complete successfully: {ending}",
+            run.argv.join(" ")
+        ),
         exit_code: Some(code),
         hint: hint(run, exit, tail),
         log: None,
@@ -43,7 +46,9 @@ pub(crate) fn of_exit(origin: &Origin, run: &RunOp, exit: Exit, tail: &[u8]) -> 
 
 /// The failure of a command that could not be started. Exit codes are those that a shell would give.
 pub(crate) fn of_launch(origin: &Origin, run: &RunOp, error: &LaunchError) -> BuildError {
-    let LaunchError::Exec { source, .. } = error else { return step(origin, error.to_string(), None) };
+    let LaunchError::Exec { source, .. } = error else {
+        return step(origin, error.to_string(), None);
+    };
     let code = error.exit_code();
     let hint = match source.raw_os_error() {
         Some(ENOEXEC) => Some(format!(
@@ -90,19 +95,27 @@ const NO_NETWORK: [&str; 5] = [
 fn hint(run: &RunOp, exit: Exit, tail: &[u8]) -> Option<String> {
     let tail = String::from_utf8_lossy(tail);
     if tail.contains("Exec format error") {
-        return Some(format!("a program is for another processor; this step's platform is {}", run.platform));
+        return Some(format!(
+            "a program is for another processor; this step's platform is {}",
+            run.platform
+        ));
     }
     if NO_NETWORK.iter().any(|words| tail.contains(words)) {
         return Some(match run.network {
             Network::None => "this step has no network (--network=none)".to_owned(),
-            _ => "the network or its name server can't be reached; behind a proxy set https_proxy".to_owned(),
+            _ => "the network or its name server can't be reached; behind a proxy set https_proxy"
+                .to_owned(),
         });
     }
     match exit {
-        Exit::Signal(SIGKILL) | Exit::Code(137) => Some("it was killed, most likely because memory ran out".to_owned()),
+        Exit::Signal(SIGKILL) | Exit::Code(137) => {
+            Some("it was killed, most likely because memory ran out".to_owned())
+        }
         Exit::Code(127) => Some("a program that the command names is not in the image".to_owned()),
         Exit::Code(126) => Some("a file that the command names is not executable".to_owned()),
-        _ if tail.contains("Permission denied") && !matches!(run.user.as_str(), "" | "root" | "0") => {
+        _ if tail.contains("Permission denied")
+            && !matches!(run.user.as_str(), "" | "root" | "0") =>
+        {
             Some(format!("the step runs as user {}", run.user))
         }
         _ => None,

@@ -78,7 +78,10 @@ impl Executor for Engine<'_> {
             }
             Op::Run(_) | Op::Copy(_) | Op::Workdir(_) => {
                 let done = self.step(vertex, &inputs).inspect_err(|_| {
-                    self.events.event(Event::Failed { step: vertex, name: &self.graph.vertices[vertex].origin.name });
+                    self.events.event(Event::Failed {
+                        step: vertex,
+                        name: &self.graph.vertices[vertex].origin.name,
+                    });
                 });
                 let (outcome, result) = done?;
                 let state = inputs[0].with(result.layer, &result.content);
@@ -123,7 +126,10 @@ impl Engine<'_> {
             true => why(before.as_ref().map(|before| &before.slot), &prepared.slot),
             false => "the cache is not used (--no-cache)".to_owned(),
         };
-        self.events.event(Event::Started { step: number, name: &vertex.origin.name });
+        self.events.event(Event::Started {
+            step: number,
+            name: &vertex.origin.name,
+        });
         let stack = inputs[0].stack(&self.host.store)?;
         let tree = self.work(number, inputs, &stack, before.as_ref())?;
         let layer = self.commit(tree, &stack, vertex)?;
@@ -131,7 +137,11 @@ impl Engine<'_> {
         records.put_definition(&prepared.keys, &result)?;
         records.put_content(&prepared.keys, &self.content_key(number, inputs)?, &result)?;
         records.put_slot(&slot_key, &prepared.slot, &result)?;
-        let outcome = if is_same { Outcome::SameResult { why: reason } } else { Outcome::Ran { why: reason } };
+        let outcome = if is_same {
+            Outcome::SameResult { why: reason }
+        } else {
+            Outcome::Ran { why: reason }
+        };
         Ok((outcome, result))
     }
 
@@ -184,7 +194,11 @@ impl Engine<'_> {
     }
 
     /// The identity of everything that the step's result depends on, by content.
-    fn content_key(&self, number: VertexId, inputs: &[SharedState]) -> Result<kiln_store::CacheKey, BuildError> {
+    fn content_key(
+        &self,
+        number: VertexId,
+        inputs: &[SharedState],
+    ) -> Result<kiln_store::CacheKey, BuildError> {
         let (vertex, prepared) = (self.vertex(number), &self.prepared[number]);
         let mut hasher = KeyHasher::new("content");
         hasher.raw(prepared.keys.operation.as_bytes());
@@ -195,7 +209,9 @@ impl Engine<'_> {
                 self.mounted_content(&mut hasher, number, run, inputs)?;
             }
             Op::Copy(copy) => self.copied_content(&mut hasher, number, copy, inputs)?,
-            Op::Workdir(workdir) => self.workdir_content(&mut hasher, vertex, workdir, &inputs[0])?,
+            Op::Workdir(workdir) => {
+                self.workdir_content(&mut hasher, vertex, workdir, &inputs[0])?
+            }
             Op::Image(_) | Op::Scratch => {}
         }
         Ok(hasher.key())
@@ -217,10 +233,21 @@ impl Engine<'_> {
         self.source_date_epoch.map_or(now, |latest| latest.min(now))
     }
 
-    fn finish(&self, number: VertexId, began: Instant, outcome: Outcome, result: Option<StepResult>) {
+    fn finish(
+        &self,
+        number: VertexId,
+        began: Instant,
+        outcome: Outcome,
+        result: Option<StepResult>,
+    ) {
         let origin = &self.vertex(number).origin;
         let duration = began.elapsed();
-        self.events.event(Event::Finished { step: number, name: &origin.name, outcome: &outcome, duration });
+        self.events.event(Event::Finished {
+            step: number,
+            name: &origin.name,
+            outcome: &outcome,
+            duration,
+        });
         let report = StepReport {
             name: origin.name.clone(),
             line: origin.lines.map(|lines| lines.first),

@@ -14,7 +14,9 @@ use kiln_store::{LockGuard, NewTree};
 use super::state::{FileState, SharedState};
 use super::{Engine, caches, failure};
 use crate::cache::KeyHasher;
-use crate::copy::{CopyError, SelectOptions, Selected, SourceTree, Transfer, TransferOptions, digest, select};
+use crate::copy::{
+    CopyError, SelectOptions, Selected, SourceTree, Transfer, TransferOptions, digest, select,
+};
 use crate::error::BuildError;
 use crate::graph::{BindSource, Mount, MountKind, Origin, RunOp, SecretTarget, VertexId};
 use crate::request::Secret;
@@ -61,13 +63,30 @@ impl Engine<'_> {
     ) -> Result<(), BuildError> {
         let origin = &self.vertex(number).origin;
         let (source, read_only) = match &mount.kind {
-            MountKind::Bind { from, source, writable } => {
+            MountKind::Bind {
+                from,
+                source,
+                writable,
+            } => {
                 let (tree, path) = self.materialize(number, from, source, inputs)?;
                 mounts.trees.push(tree);
                 (MountSource::Store(path), !writable)
             }
-            MountKind::Cache { id, sharing, from, source, read_only, mode, uid, gid } => {
-                let cache = caches::Cache { id, sharing: *sharing, mode: *mode };
+            MountKind::Cache {
+                id,
+                sharing,
+                from,
+                source,
+                read_only,
+                mode,
+                uid,
+                gid,
+            } => {
+                let cache = caches::Cache {
+                    id,
+                    sharing: *sharing,
+                    mode: *mode,
+                };
                 let owner = (uid.unwrap_or(account.uid), gid.unwrap_or(account.gid));
                 let initial = || match from {
                     Some(from) => self.materialize(number, from, source, inputs).map(Some),
@@ -77,9 +96,21 @@ impl Engine<'_> {
                 mounts.locks.extend(lock);
                 (MountSource::Store(path), *read_only)
             }
-            MountKind::Tmpfs { size } => (MountSource::Tmpfs { size: *size, mode: TMPFS_MODE }, false),
-            MountKind::Secret { id, target, required } => {
-                let Some(value) = self.secret(origin, id, *required)? else { return Ok(()) };
+            MountKind::Tmpfs { size } => (
+                MountSource::Tmpfs {
+                    size: *size,
+                    mode: TMPFS_MODE,
+                },
+                false,
+            ),
+            MountKind::Secret {
+                id,
+                target,
+                required,
+            } => {
+                let Some(value) = self.secret(origin, id, *required)? else {
+                    return Ok(());
+                };
                 match self.use_secret(origin, id, target, &value, mounts)? {
                     Some(source) => (source, true),
                     None => return Ok(()),
@@ -88,20 +119,36 @@ impl Engine<'_> {
             MountKind::Ssh { id, required, .. } => match self.request.ssh.get(id) {
                 Some(socket) => {
                     if !run.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
-                        mounts.env.push(("SSH_AUTH_SOCK".to_owned(), mount.target.clone()));
+                        mounts
+                            .env
+                            .push(("SSH_AUTH_SOCK".to_owned(), mount.target.clone()));
                     }
-                    let source = MountSource::detach(socket)
-                        .map_err(|error| failure::step(origin, format!("cannot use the ssh agent {id}: {error}"), None))?;
+                    let source = MountSource::detach(socket).map_err(|error| {
+                        failure::step(
+                            origin,
+                            format!("cannot use the ssh agent {id}: {error}"),
+                            None,
+                        )
+                    })?;
                     (source, false)
                 }
                 None if *required => {
                     let message = format!("ssh agent {id}: not found");
-                    return Err(failure::step(origin, message, Some(format!("give it with --ssh {id}"))));
+                    return Err(failure::step(
+                        origin,
+                        message,
+                        Some(format!("give it with --ssh {id}")),
+                    ));
                 }
                 None => return Ok(()),
             },
         };
-        mounts.mounts.push(RunMount { target: mount.target.clone().into_bytes(), source, read_only, no_exec: false });
+        mounts.mounts.push(RunMount {
+            target: mount.target.clone().into_bytes(),
+            source,
+            read_only,
+            no_exec: false,
+        });
         Ok(())
     }
 
@@ -115,7 +162,9 @@ impl Engine<'_> {
     ) -> Result<(NewTree, PathBuf), BuildError> {
         let store = &self.host.store;
         let stack = FileState::empty().stack(store)?;
-        let tree = store.new_tree(&stack).map_err(|error| BuildError::host("cannot prepare a mount", error))?;
+        let tree = store
+            .new_tree(&stack)
+            .map_err(|error| BuildError::host("cannot prepare a mount", error))?;
         let write = |source: &SourceTree<'_>, selected: &[Selected]| -> Result<(), CopyError> {
             let owner = matches!(from, BindSource::Context(_)).then_some((0, 0));
             let options = TransferOptions {
@@ -148,18 +197,30 @@ impl Engine<'_> {
         work: impl FnOnce(&SourceTree<'_>, &[Selected]) -> Result<R, CopyError>,
     ) -> Result<R, CopyError> {
         let nothing = Patterns::default();
-        let options = SelectOptions { exclude: &nothing, parents: false, strict: false };
+        let options = SelectOptions {
+            exclude: &nothing,
+            parents: false,
+            strict: false,
+        };
         match from {
             BindSource::Context(name) => {
                 let context = self.contexts.get(name);
-                let context = context.ok_or_else(|| CopyError::Other("there is no build context to mount".to_owned()))?;
+                let context = context.ok_or_else(|| {
+                    CopyError::Other("there is no build context to mount".to_owned())
+                })?;
                 work(&context.tree(), &select(&context.tree(), path, &options)?)
             }
             BindSource::Source(index) => {
                 let stack = inputs[index + 1].stack(&self.host.store);
-                let view = stack.map_err(|error| CopyError::Other(error.to_string()))?.view();
+                let view = stack
+                    .map_err(|error| CopyError::Other(error.to_string()))?
+                    .view();
                 let name = self.source_name(number, *index);
-                let source = SourceTree { view: &view, ignore: None, name: &name };
+                let source = SourceTree {
+                    view: &view,
+                    ignore: None,
+                    name: &name,
+                };
                 work(&source, &select(&source, path, &options)?)
             }
         }
@@ -174,7 +235,12 @@ impl Engine<'_> {
         inputs: &[SharedState],
     ) -> Result<(), BuildError> {
         for mount in &run.mounts {
-            let (MountKind::Bind { from, source, .. } | MountKind::Cache { from: Some(from), source, .. }) = &mount.kind
+            let (MountKind::Bind { from, source, .. }
+            | MountKind::Cache {
+                from: Some(from),
+                source,
+                ..
+            }) = &mount.kind
             else {
                 continue;
             };
@@ -189,15 +255,28 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn secret(&self, origin: &Origin, id: &str, required: bool) -> Result<Option<Vec<u8>>, BuildError> {
+    fn secret(
+        &self,
+        origin: &Origin,
+        id: &str,
+        required: bool,
+    ) -> Result<Option<Vec<u8>>, BuildError> {
         match self.request.secrets.get(id) {
             Some(Secret::Value(value)) => Ok(Some(value.clone())),
             Some(Secret::File(path)) => std::fs::read(path).map(Some).map_err(|error| {
-                failure::step(origin, format!("cannot read secret {id} from {}: {error}", path.display()), None)
+                failure::step(
+                    origin,
+                    format!("cannot read secret {id} from {}: {error}", path.display()),
+                    None,
+                )
             }),
             None if required => {
                 let hint = Some(format!("give it with --secret id={id},src=FILE"));
-                Err(failure::step(origin, format!("secret {id}: not found"), hint))
+                Err(failure::step(
+                    origin,
+                    format!("secret {id}: not found"),
+                    hint,
+                ))
             }
             None => Ok(None),
         }
@@ -213,7 +292,11 @@ impl Engine<'_> {
     ) -> Result<Option<MountSource>, BuildError> {
         if let Some(name) = &target.env {
             let Ok(text) = std::str::from_utf8(value) else {
-                return Err(failure::step(origin, format!("secret {id} is not text, so it can't be a variable"), None));
+                return Err(failure::step(
+                    origin,
+                    format!("secret {id} is not text, so it can't be a variable"),
+                    None,
+                ));
             };
             mounts.env.push((name.clone(), text.to_owned()));
         }
@@ -222,6 +305,12 @@ impl Engine<'_> {
         }
         MountSource::private_file(value, target.mode, target.uid, target.gid)
             .map(Some)
-            .map_err(|error| failure::step(origin, format!("cannot give secret {id} to the step: {error}"), None))
+            .map_err(|error| {
+                failure::step(
+                    origin,
+                    format!("cannot give secret {id} to the step: {error}"),
+                    None,
+                )
+            })
     }
 }

@@ -28,7 +28,13 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     pub(super) fn new(events: &'a dyn Sink, step: StepNumber, log: Option<File>) -> Self {
-        Self { events, step, log, partial: [Vec::new(), Vec::new()], tail: Vec::new() }
+        Self {
+            events,
+            step,
+            log,
+            partial: [Vec::new(), Vec::new()],
+            tail: Vec::new(),
+        }
     }
 
     /// Reads both streams until both have ended.
@@ -37,7 +43,9 @@ impl<'a> Output<'a> {
         let mut buffer = vec![0; BUFFER];
         while streams.iter().any(Option::is_some) {
             for index in readable(&streams)? {
-                let Some(stream) = &streams[index] else { continue };
+                let Some(stream) = &streams[index] else {
+                    continue;
+                };
                 match read(stream, &mut buffer[..]) {
                     Ok(0) => streams[index] = None,
                     Ok(length) => self.take(index, &buffer[..length])?,
@@ -88,13 +96,19 @@ impl<'a> Output<'a> {
     }
 
     fn line(&self, index: usize, line: &[u8]) {
-        self.events.event(Event::Output { step: self.step, stderr: index == 1, line });
+        self.events.event(Event::Output {
+            step: self.step,
+            stderr: index == 1,
+            line,
+        });
     }
 }
 
 /// The streams that have something to read, or have ended.
 fn readable(streams: &[Option<OwnedFd>; 2]) -> io::Result<Vec<usize>> {
-    let open: Vec<usize> = (0..streams.len()).filter(|index| streams[*index].is_some()).collect();
+    let open: Vec<usize> = (0..streams.len())
+        .filter(|index| streams[*index].is_some())
+        .collect();
     let mut waiting: Vec<PollFd<'_>> = streams
         .iter()
         .flatten()
@@ -107,7 +121,12 @@ fn readable(streams: &[Option<OwnedFd>; 2]) -> io::Result<Vec<usize>> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(open.into_iter().zip(&waiting).filter(|(_, stream)| !stream.revents().is_empty()).map(|(index, _)| index).collect())
+    Ok(open
+        .into_iter()
+        .zip(&waiting)
+        .filter(|(_, stream)| !stream.revents().is_empty())
+        .map(|(index, _)| index)
+        .collect())
 }
 
 #[cfg(test)]
@@ -122,22 +141,38 @@ mod tests {
     fn lines_arrive_whole_and_the_log_has_everything() {
         let (out_read, out_write) = pipe().expect("a pipe");
         let (err_read, err_write) = pipe().expect("a pipe");
-        File::from(out_write).write_all(b"one\ntwo\nhalf").expect("room in the pipe");
-        File::from(err_write).write_all(b"oops\n").expect("room in the pipe");
+        File::from(out_write)
+            .write_all(b"one\ntwo\nhalf")
+            .expect("room in the pipe");
+        File::from(err_write)
+            .write_all(b"oops\n")
+            .expect("room in the pipe");
         let seen = Mutex::new(Vec::new());
         let sink = |event: Event<'_>| {
             if let Event::Output { stderr, line, .. } = event {
-                seen.lock().expect("unpoisoned").push((stderr, String::from_utf8_lossy(line).into_owned()));
+                seen.lock()
+                    .expect("unpoisoned")
+                    .push((stderr, String::from_utf8_lossy(line).into_owned()));
             }
         };
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("log");
         let mut output = Output::new(&sink, 3, Some(File::create(&path).expect("a log")));
-        output.drain(out_read, err_read).expect("pipes are readable");
+        output
+            .drain(out_read, err_read)
+            .expect("pipes are readable");
         let mut lines = seen.lock().expect("unpoisoned").clone();
         lines.sort();
-        let expected = [(false, "half"), (false, "one\n"), (false, "two\n"), (true, "oops\n")];
-        assert_eq!(lines, expected.map(|(stderr, line)| (stderr, line.to_owned())));
+        let expected = [
+            (false, "half"),
+            (false, "one\n"),
+            (false, "two\n"),
+            (true, "oops\n"),
+        ];
+        assert_eq!(
+            lines,
+            expected.map(|(stderr, line)| (stderr, line.to_owned()))
+        );
         assert_eq!(std::fs::read(&path).expect("the log").len(), 17);
         assert!(output.tail().ends_with(b"\n") || output.tail().ends_with(b"half"));
     }

@@ -34,14 +34,22 @@ pub(crate) fn prepare(
     let mut all: Vec<Prepared> = Vec::with_capacity(graph.vertices.len());
     for vertex in &graph.vertices {
         let mut taken = TakenFiles::default();
-        taken.take(&vertex.op, contexts).map_err(|error| failure::of_copy(vertex, &error))?;
+        taken
+            .take(&vertex.op, contexts)
+            .map_err(|error| failure::of_copy(vertex, &error))?;
         let keys = keys(vertex, &taken.digest, epoch, &all);
         let hit = match vertex.op.makes_layer() && !vertex.origin.no_cache {
             true => records.by_definition(&keys.definition)?,
             false => None,
         };
         let slot = slot(vertex, &taken.notes, graph, &all);
-        all.push(Prepared { keys, taken: taken.selected, taken_digest: taken.digest, slot, hit });
+        all.push(Prepared {
+            keys,
+            taken: taken.selected,
+            taken_digest: taken.digest,
+            slot,
+            hit,
+        });
     }
     Ok(all)
 }
@@ -61,7 +69,11 @@ pub(crate) fn wanted(graph: &Graph, prepared: &[Prepared], target: VertexId) -> 
 
 /// The vertices that a vertex waits for.
 pub(crate) fn inputs(vertex: &Vertex, prepared: &Prepared) -> Vec<VertexId> {
-    if prepared.hit.is_some() { vertex.root.into_iter().collect() } else { vertex.inputs() }
+    if prepared.hit.is_some() {
+        vertex.root.into_iter().collect()
+    } else {
+        vertex.inputs()
+    }
 }
 
 fn keys(vertex: &Vertex, taken: &[u8; 32], epoch: Option<i64>, earlier: &[Prepared]) -> StepKeys {
@@ -75,11 +87,19 @@ fn keys(vertex: &Vertex, taken: &[u8; 32], epoch: Option<i64>, earlier: &[Prepar
     for input in vertex.inputs() {
         definition.raw(earlier[input].keys.definition.as_bytes());
     }
-    StepKeys { operation, definition: definition.key() }
+    StepKeys {
+        operation,
+        definition: definition.key(),
+    }
 }
 
 fn slot(vertex: &Vertex, notes: &[FileNote], graph: &Graph, earlier: &[Prepared]) -> Slot {
-    let named = |input: VertexId| (earlier[input].keys.definition.to_string(), graph.vertices[input].origin.name.clone());
+    let named = |input: VertexId| {
+        (
+            earlier[input].keys.definition.to_string(),
+            graph.vertices[input].origin.name.clone(),
+        )
+    };
     let (root, root_name) = vertex.root.map(named).unwrap_or_default();
     let mut slot = Slot {
         operation: serde_json::to_value(&vertex.op).unwrap_or_default(),
@@ -110,15 +130,27 @@ impl TakenFiles {
     }
 
     fn take_copy(&mut self, copy: &CopyOp, contexts: &Contexts) -> Result<(), CopyError> {
-        let BindSource::Context(name) = &copy.from else { return Ok(()) };
-        if !copy.sources.iter().any(|source| matches!(source, CopySource::Path(_))) {
+        let BindSource::Context(name) = &copy.from else {
+            return Ok(());
+        };
+        if !copy
+            .sources
+            .iter()
+            .any(|source| matches!(source, CopySource::Path(_)))
+        {
             return Ok(());
         }
         let context = context(contexts, name)?;
         self.selected = select_sources(&context.tree(), copy)?;
         let mut hasher = KeyHasher::new("taken");
         for selected in &self.selected {
-            hasher.raw(&digest(&context.tree(), selected, false, &context.hashes, &mut self.notes)?);
+            hasher.raw(&digest(
+                &context.tree(),
+                selected,
+                false,
+                &context.hashes,
+                &mut self.notes,
+            )?);
         }
         self.digest = hasher.finish();
         Ok(())
@@ -129,7 +161,12 @@ impl TakenFiles {
         let mut any = false;
         for mount in &run.mounts {
             let (BindSource::Context(name), source) = (match &mount.kind {
-                MountKind::Bind { from, source, .. } | MountKind::Cache { from: Some(from), source, .. } => (from, source),
+                MountKind::Bind { from, source, .. }
+                | MountKind::Cache {
+                    from: Some(from),
+                    source,
+                    ..
+                } => (from, source),
                 _ => continue,
             }) else {
                 continue;
@@ -137,9 +174,19 @@ impl TakenFiles {
             any = true;
             let context = context(contexts, name)?;
             let nothing = Patterns::default();
-            let options = SelectOptions { exclude: &nothing, parents: false, strict: false };
+            let options = SelectOptions {
+                exclude: &nothing,
+                parents: false,
+                strict: false,
+            };
             let selected = select(&context.tree(), source, &options)?;
-            hasher.raw(&digest(&context.tree(), &selected, true, &context.hashes, &mut self.notes)?);
+            hasher.raw(&digest(
+                &context.tree(),
+                &selected,
+                true,
+                &context.hashes,
+                &mut self.notes,
+            )?);
         }
         if any {
             self.digest = hasher.finish();
@@ -156,10 +203,17 @@ fn context<'a>(contexts: &'a Contexts, name: &str) -> Result<&'a Context, CopyEr
 }
 
 /// What the path sources of a copy name, source by source; sources that are no paths name nothing here.
-pub(crate) fn select_sources(tree: &SourceTree<'_>, copy: &CopyOp) -> Result<Vec<Vec<Selected>>, CopyError> {
+pub(crate) fn select_sources(
+    tree: &SourceTree<'_>,
+    copy: &CopyOp,
+) -> Result<Vec<Vec<Selected>>, CopyError> {
     let exclude = Patterns::from_patterns(&copy.exclude)
         .map_err(|error| CopyError::Other(format!("invalid --exclude: {error}")))?;
-    let options = SelectOptions { exclude: &exclude, parents: copy.parents, strict: copy.strict };
+    let options = SelectOptions {
+        exclude: &exclude,
+        parents: copy.parents,
+        strict: copy.strict,
+    };
     copy.sources
         .iter()
         .map(|source| match source {

@@ -8,7 +8,11 @@ use crate::copy::{CopyError, Selected};
 
 /// Adds the way to a destination: every component with the attributes that a copy of it takes along, links with their
 /// targets.
-pub(crate) fn way(hasher: &mut KeyHasher, view: &View, destination: &[u8]) -> Result<(), CopyError> {
+pub(crate) fn way(
+    hasher: &mut KeyHasher,
+    view: &View,
+    destination: &[u8],
+) -> Result<(), CopyError> {
     let wanted = path::normalize(destination);
     attributes(hasher, view, &view.root()?)?;
     for place in path::ancestors(&wanted).chain([wanted.as_slice()]) {
@@ -39,17 +43,28 @@ pub(crate) fn overwritten(
     destination: &[u8],
     selected: &[Selected],
 ) -> Result<(), CopyError> {
-    let Some(base) = view.lookup(destination, Follow::All)? else { return Ok(()) };
+    let Some(base) = view.lookup(destination, Follow::All)? else {
+        return Ok(());
+    };
     for one in selected {
         let target = match one.top.meta.is_directory() && one.parents.is_empty() {
             true => base.path.clone(),
             false => path::join(&base.path, &one.name),
         };
-        let parents = one.parents.iter().map(|taken| path::join(&base.path, &taken.relative));
-        let below = one.below.iter().map(|taken| path::join(&target, &taken.relative));
+        let parents = one
+            .parents
+            .iter()
+            .map(|taken| path::join(&base.path, &taken.relative));
+        let below = one
+            .below
+            .iter()
+            .map(|taken| path::join(&target, &taken.relative));
         let mut absent: Option<Vec<u8>> = None;
         for place in parents.chain([target.clone()]).chain(below) {
-            if absent.as_ref().is_some_and(|absent| path::is_within(&place, absent)) {
+            if absent
+                .as_ref()
+                .is_some_and(|absent| path::is_within(&place, absent))
+            {
                 continue;
             }
             match view.lookup(&place, Follow::Nothing)? {

@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use kiln_runtime::{
-    Capabilities, Child, Exit, Ids, Launcher, Mount, MountSource, Network as Namespace, Process, Seccomp, Security, Spec, Stdio,
+    Capabilities, Child, Exit, Ids, Launcher, Mount, MountSource, Network as Namespace, Process,
+    Seccomp, Security, Spec, Stdio,
 };
 use kiln_store::accounts::{self, Account};
 use kiln_store::{NewTree, Stack};
@@ -35,18 +36,25 @@ impl Engine<'_> {
             return Err(BuildError::Cancelled);
         }
         let view = stack.view();
-        let account = accounts::user(&view, &run.user)
-            .map_err(|error| failure::step(origin, format!("cannot run as `{}`: {error}", run.user), None))?;
+        let account = accounts::user(&view, &run.user).map_err(|error| {
+            failure::step(
+                origin,
+                format!("cannot run as `{}`: {error}", run.user),
+                None,
+            )
+        })?;
         let mounts = self.mounted(number, run, inputs, &account)?;
         let spec = self.spec(run, stack, tree, &account, &mounts);
         let launcher = self.launcher()?;
         let log_path = self.log_path(number);
         let log = log_path.as_ref().map(|path| open_log(path)).transpose()?;
         let mut output = Output::new(self.events, number, log);
-        let exit = self.supervise(&launcher, &spec, &mut output).map_err(|error| match error {
-            RunError::Launch(error) => failure::of_launch(origin, run, &error),
-            RunError::Host(error) => error,
-        })?;
+        let exit = self
+            .supervise(&launcher, &spec, &mut output)
+            .map_err(|error| match error {
+                RunError::Launch(error) => failure::of_launch(origin, run, &error),
+                RunError::Host(error) => error,
+            })?;
         if self.stop.is_cancelled() && !exit.success() {
             return Err(BuildError::Cancelled);
         }
@@ -59,15 +67,31 @@ impl Engine<'_> {
     }
 
     /// Starts the command, hands its output on, waits for its end.
-    fn supervise(&self, launcher: &Launcher, spec: &Spec, output: &mut Output<'_>) -> Result<Exit, RunError> {
-        let host = |context: &str, error: &dyn std::fmt::Display| RunError::Host(BuildError::host(context, error));
-        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| host("cannot make a pipe", &error));
+    fn supervise(
+        &self,
+        launcher: &Launcher,
+        spec: &Spec,
+        output: &mut Output<'_>,
+    ) -> Result<Exit, RunError> {
+        let host = |context: &str, error: &dyn std::fmt::Display| {
+            RunError::Host(BuildError::host(context, error))
+        };
+        let pipe =
+            || pipe_with(PipeFlags::CLOEXEC).map_err(|error| host("cannot make a pipe", &error));
         let (stdout, stdout_writer) = pipe()?;
         let (stderr, stderr_writer) = pipe()?;
-        let stdin = OwnedFd::from(File::open("/dev/null").map_err(|error| host("cannot open /dev/null", &error))?);
-        let stdio = Stdio::Files { stdin, stdout: stdout_writer, stderr: stderr_writer };
+        let stdin = OwnedFd::from(
+            File::open("/dev/null").map_err(|error| host("cannot open /dev/null", &error))?,
+        );
+        let stdio = Stdio::Files {
+            stdin,
+            stdout: stdout_writer,
+            stderr: stderr_writer,
+        };
         let child = launcher.spawn(spec, stdio).map_err(RunError::Launch)?;
-        let guard = self.stop.on_cancel(killer(&child).map_err(|error| host("cannot watch the step", &error))?);
+        let guard = self
+            .stop
+            .on_cancel(killer(&child).map_err(|error| host("cannot watch the step", &error))?);
         let drained = output.drain(stdout, stderr);
         let exit = child.wait().map_err(RunError::Launch)?;
         drop(guard);
@@ -75,22 +99,46 @@ impl Engine<'_> {
         Ok(exit)
     }
 
-    fn spec(&self, run: &RunOp, stack: &Stack, tree: &NewTree, account: &Account, mounts: &Mounts) -> Spec {
+    fn spec(
+        &self,
+        run: &RunOp,
+        stack: &Stack,
+        tree: &NewTree,
+        account: &Account,
+        mounts: &Mounts,
+    ) -> Spec {
         let mut env: Vec<Vec<u8>> = Vec::with_capacity(run.env.len() + 2);
         let all = run.env.iter().chain(&run.hidden_env).chain(&mounts.env);
         env.extend(all.map(|(name, value)| format!("{name}={value}").into_bytes()));
         if !env.iter().any(|entry| entry.starts_with(b"HOME=")) {
             env.push([b"HOME=".as_slice(), &account.home].concat());
         }
-        let argv = run.argv.iter().map(|word| word.clone().into_bytes()).collect();
+        let argv = run
+            .argv
+            .iter()
+            .map(|word| word.clone().into_bytes())
+            .collect();
         let process = Process {
             cwd: run.cwd.clone().into_bytes(),
-            user: Ids { uid: account.uid, gid: account.gid, groups: account.groups.clone() },
-            capabilities: if run.insecure { Capabilities::ALL } else { Capabilities::DOCKER },
+            user: Ids {
+                uid: account.uid,
+                gid: account.gid,
+                groups: account.groups.clone(),
+            },
+            capabilities: if run.insecure {
+                Capabilities::ALL
+            } else {
+                Capabilities::DOCKER
+            },
             ..Process::new(argv, env)
         };
         let lowers = stack.lowers().to_vec();
-        let mut spec = Spec::new(lowers, tree.fs().to_owned(), tree.work().to_owned(), process);
+        let mut spec = Spec::new(
+            lowers,
+            tree.fs().to_owned(),
+            tree.work().to_owned(),
+            process,
+        );
         spec.volatile = true;
         spec.hostname.clone_from(&run.hostname);
         spec.hosts = Some(hosts::hosts(&run.hostname, &self.request.extra_hosts));
@@ -123,7 +171,8 @@ impl Engine<'_> {
         if let Some(launcher) = self.launcher.get() {
             return Ok(launcher.clone());
         }
-        let started = (self.host.launcher)().map_err(|error| BuildError::host("cannot start the launcher of steps", error))?;
+        let started = (self.host.launcher)()
+            .map_err(|error| BuildError::host("cannot start the launcher of steps", error))?;
         Ok(self.launcher.get_or_init(|| started).clone())
     }
 
@@ -153,7 +202,14 @@ fn open_log(path: &std::path::Path) -> Result<File, BuildError> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
     };
-    open().map_err(|error| BuildError::host(format!("cannot write the log {}", path.display()), error))
+    open().map_err(|error| {
+        BuildError::host(format!("cannot write the log {}", path.display()), error)
+    })
 }

@@ -19,7 +19,10 @@ pub(crate) struct FileState {
 impl FileState {
     /// No files at all.
     pub(crate) fn empty() -> Self {
-        Self { layers: Vec::new(), content: KeyHasher::new("chain").finish() }
+        Self {
+            layers: Vec::new(),
+            content: KeyHasher::new("chain").finish(),
+        }
     }
 
     /// The same with one more layer on top.
@@ -29,7 +32,10 @@ impl FileState {
         hasher.raw(content.as_bytes());
         let mut layers = self.layers.clone();
         layers.push(layer);
-        Self { layers, content: hasher.finish() }
+        Self {
+            layers,
+            content: hasher.finish(),
+        }
     }
 
     /// The layers of an image that is present in the store.
@@ -39,7 +45,12 @@ impl FileState {
             let record = store
                 .layer(layer)
                 .map_err(|error| BuildError::host(format!("cannot read layer {layer}"), error))?
-                .ok_or_else(|| BuildError::host("cannot use the base image", format!("its layer {layer} is not in the store")))?;
+                .ok_or_else(|| {
+                    BuildError::host(
+                        "cannot use the base image",
+                        format!("its layer {layer} is not in the store"),
+                    )
+                })?;
             state = state.with(*layer, &record.content);
         }
         Ok(state)
@@ -47,7 +58,9 @@ impl FileState {
 
     /// Stacks the layers, to look into them or to mount them.
     pub(crate) fn stack(&self, store: &Store) -> Result<Stack, BuildError> {
-        store.stack(&self.layers).map_err(|error| BuildError::host("cannot stack layers", error))
+        store
+            .stack(&self.layers)
+            .map_err(|error| BuildError::host("cannot stack layers", error))
     }
 }
 

@@ -21,7 +21,8 @@ impl Engine<'_> {
         stack: &Stack,
         tree: &NewTree,
     ) -> Result<(), BuildError> {
-        self.make(workdir, stack, tree).map_err(|error| failure::of_copy(vertex, &error))
+        self.make(workdir, stack, tree)
+            .map_err(|error| failure::of_copy(vertex, &error))
     }
 
     fn make(&self, workdir: &WorkdirOp, stack: &Stack, tree: &NewTree) -> Result<(), CopyError> {
@@ -30,8 +31,18 @@ impl Engine<'_> {
         let mut writer = TreeWriter::new(tree, &view, self.host.store.options().overlay_xattrs)?;
         let place = writer.resolve(workdir.path.as_bytes(), Follow::All)?.path;
         // A fixed time: the same WORKDIR makes the same layer whenever it runs.
-        let attributes = Attributes { mode: MODE, uid, gid, mtime: Some((0, 0)), xattrs: Vec::new() };
-        let above = Attributes { uid: 0, gid: 0, ..attributes.clone() };
+        let attributes = Attributes {
+            mode: MODE,
+            uid,
+            gid,
+            mtime: Some((0, 0)),
+            xattrs: Vec::new(),
+        };
+        let above = Attributes {
+            uid: 0,
+            gid: 0,
+            ..attributes.clone()
+        };
         writer.ensure_directory(&place, &attributes, &above)?;
         Ok(writer.finish()?)
     }
@@ -57,5 +68,9 @@ impl Engine<'_> {
 
 /// Who a directory that the image's user gets belongs to.
 fn owner(view: &View, user: &str) -> Result<(u32, u32), CopyError> {
-    if user.is_empty() { Ok((0, 0)) } else { Ok(accounts::owner(view, user)?) }
+    if user.is_empty() {
+        Ok((0, 0))
+    } else {
+        Ok(accounts::owner(view, user)?)
+    }
 }

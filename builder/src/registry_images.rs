@@ -1,0 +1,102 @@
+//! Base images from the store, else from their registry: the one place of this crate that talks to registries.
+
+use kiln_registry::{Client, PullOptions, pull};
+use kiln_store::{Error, Image, Platform, Reference, Store};
+use tokio::runtime::Handle;
+
+use crate::event::{Event, Sink};
+use crate::host::{ImageError, Images};
+use crate::request::PullPolicy;
+
+/// Images of a store, pulled into it when they are not there.
+#[derive(Debug, Clone)]
+pub struct RegistryImages {
+    store: Store,
+    client: Client,
+    runtime: Handle,
+}
+
+impl RegistryImages {
+    /// Takes the store, and a client with the runtime that it belongs to. Pulls block the calling thread, which must not be
+    /// one of that runtime's own.
+    pub fn new(store: Store, client: Client, runtime: Handle) -> Self {
+        Self {
+            store,
+            client,
+            runtime,
+        }
+    }
+
+    /// The local image, if all of it is there.
+    fn local(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<Image>, kiln_store::Error> {
+        let Some(digest) = self.store.resolve(reference)? else {
+            return Ok(None);
+        };
+        let image = match self.store.image_for(&digest, platform) {
+            Ok(image) => image,
+            // Parts of it were never fetched, or are gone: the registry has them.
+            Err(Error::BlobNotFound { .. } | Error::PlatformNotStored { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        for layer in image.config.diff_ids() {
+            if self.store.layer(layer).ok().flatten().is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(image))
+    }
+}
+
+impl Images for RegistryImages {
+    fn image(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        policy: PullPolicy,
+        events: &dyn Sink,
+    ) -> Result<Image, ImageError> {
+        let reference = reference.clone().with_default_tag();
+        if policy != PullPolicy::Always {
+            let local = self
+                .local(&reference, platform)
+                .map_err(|error| ImageError::Failed(error.to_string()))?;
+            if let Some(image) = local {
+                return Ok(image);
+            }
+        }
+        if policy == PullPolicy::Never {
+            return Err(ImageError::NotFound(
+                "it is not in the store, and --pull=never forbids to fetch it".to_owned(),
+            ));
+        }
+        let name = reference.to_string();
+        events.event(Event::Pulling { reference: &name });
+        let began = std::time::Instant::now();
+        let forward = |event: kiln_registry::Event| events.event(Event::Registry(&event));
+        let options = PullOptions::default();
+        let pulling = pull(
+            &self.client,
+            &self.store,
+            &reference,
+            platform,
+            &options,
+            &forward,
+        );
+        let pulled = self
+            .runtime
+            .block_on(pulling)
+            .map_err(|error| match error {
+                kiln_registry::Error::NotFound(_) => ImageError::NotFound(error.to_string()),
+                error => ImageError::Failed(error.to_string()),
+            })?;
+        events.event(Event::Pulled {
+            reference: &name,
+            duration: began.elapsed(),
+        });
+        Ok(pulled.image)
+    }
+}
