@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use kiln_builder::{
-    BuildError, BuildRequest, Built, Cancel, Event, Host, ImageError, Images, PullPolicy, Sink, StepFailure,
+    BuildError, BuildRequest, Built, Cancel, Event, Host, ImageError, Images, PullPolicy, Sink,
+    StepFailure,
 };
 use kiln_runtime::{Launcher, LauncherOptions};
 use kiln_store::{Image, Platform, Reference, Store, StoreOptions};
@@ -38,12 +39,18 @@ impl Lab {
     }
 
     pub fn new() -> Self {
-        let directory = if Path::new(TMPFS).is_dir() { TempDir::new_in(TMPFS) } else { TempDir::new() };
+        let directory = if Path::new(TMPFS).is_dir() {
+            TempDir::new_in(TMPFS)
+        } else {
+            TempDir::new()
+        };
         let directory = directory.expect("a temporary directory");
         let context = directory.path().join("context");
         fs::create_dir(&context).expect("a context");
-        fs::copy(busybox().expect("checked before"), context.join("busybox")).expect("busybox is readable");
-        let store = Store::open(&directory.path().join("store"), StoreOptions::default()).expect("a store");
+        fs::copy(busybox().expect("checked before"), context.join("busybox"))
+            .expect("busybox is readable");
+        let store =
+            Store::open(&directory.path().join("store"), StoreOptions::default()).expect("a store");
         Self {
             _directory: directory,
             store,
@@ -73,7 +80,10 @@ impl Lab {
         self.output.lock().expect("unpoisoned").clear();
         let sink = |event: Event<'_>| match event {
             Event::Output { line, .. } => {
-                self.output.lock().expect("unpoisoned").push_str(&String::from_utf8_lossy(line));
+                self.output
+                    .lock()
+                    .expect("unpoisoned")
+                    .push_str(&String::from_utf8_lossy(line));
             }
             _ => {}
         };
@@ -110,7 +120,10 @@ impl Lab {
                 if let Some(launcher) = launcher.get() {
                     return Ok(launcher.clone());
                 }
-                let options = LauncherOptions { store_root: root.clone(), user_xattrs: false };
+                let options = LauncherOptions {
+                    store_root: root.clone(),
+                    user_xattrs: false,
+                };
                 let started = Launcher::start(&options).map_err(|error| error.to_string())?;
                 Ok(launcher.get_or_init(|| started).clone())
             }),
@@ -144,7 +157,8 @@ impl Images for Local {
         let failed = |error: kiln_store::Error| ImageError::Failed(error.to_string());
         let reference = reference.clone().with_default_tag();
         let digest = self.0.resolve(&reference).map_err(failed)?;
-        let digest = digest.ok_or_else(|| ImageError::NotFound(format!("{reference} not found")))?;
+        let digest =
+            digest.ok_or_else(|| ImageError::NotFound(format!("{reference} not found")))?;
         self.0.image_for(&digest, platform).map_err(failed)
     }
 }

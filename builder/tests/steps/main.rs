@@ -9,7 +9,10 @@ use lab::{Lab, Test};
 
 fn main() {
     kiln_runtime::init();
-    let filter: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let filter: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     if let Some(missing) = Lab::missing() {
         println!("skipped: needs {missing}");
         return;
@@ -21,7 +24,10 @@ fn main() {
             continue;
         }
         let outcome = std::panic::catch_unwind(|| test(&Lab::new()));
-        println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
+        println!(
+            "test {name} ... {}",
+            if outcome.is_ok() { "ok" } else { "FAILED" }
+        );
         if outcome.is_err() {
             failed.push(name);
         }

@@ -7,16 +7,25 @@ use crate::lab::{Lab, Test};
 
 pub const TESTS: &[Test] = &[
     ("first_build", first_build),
-    ("a_changed_comment_runs_once_and_changes_nothing", a_changed_comment),
+    (
+        "a_changed_comment_runs_once_and_changes_nothing",
+        a_changed_comment,
+    ),
 ];
 
 fn view(lab: &Lab, built: &Built) -> View {
-    lab.store.stack(built.image.config.diff_ids()).expect("the layers are there").view()
+    lab.store
+        .stack(built.image.config.diff_ids())
+        .expect("the layers are there")
+        .view()
 }
 
 fn text(lab: &Lab, built: &Built, path: &str) -> String {
     let view = view(lab, built);
-    let entry = view.lookup(path.as_bytes(), Follow::All).expect("readable").unwrap_or_else(|| panic!("no {path}"));
+    let entry = view
+        .lookup(path.as_bytes(), Follow::All)
+        .expect("readable")
+        .unwrap_or_else(|| panic!("no {path}"));
     String::from_utf8(view.read_file(&entry, 1 << 20).expect("a file")).expect("text")
 }
 
@@ -29,12 +38,18 @@ fn outcomes(built: &Built) -> Vec<&'static str> {
         Outcome::SameResult { .. } => "same",
         _ => "other",
     };
-    built.steps.iter().map(|step| short(&step.outcome)).collect()
+    built
+        .steps
+        .iter()
+        .map(|step| short(&step.outcome))
+        .collect()
 }
 
 fn first_build(lab: &Lab) {
     lab.write("a.txt", "hello\n");
-    let request = lab.request("WORKDIR /work\nCOPY a.txt .\nRUN cat a.txt > b.txt; echo done; id -u >&2\nCMD [\"sh\"]\n");
+    let request = lab.request(
+        "WORKDIR /work\nCOPY a.txt .\nRUN cat a.txt > b.txt; echo done; id -u >&2\nCMD [\"sh\"]\n",
+    );
     let built = lab.build(&request);
     assert_eq!(text(lab, &built, "/work/b.txt"), "hello\n");
     assert_eq!(lab.output(), "done\n0\n");
@@ -50,7 +65,13 @@ fn a_changed_comment(lab: &Lab) {
     };
     let first = lab.build(&request("a"));
     let second = lab.build(&request("b"));
-    assert_eq!(outcomes(&second), ["cached", "cached", "cached", "same", "content", "content"]);
-    assert_eq!(first.image.config.diff_ids(), second.image.config.diff_ids());
+    assert_eq!(
+        outcomes(&second),
+        ["cached", "cached", "cached", "same", "content", "content"]
+    );
+    assert_eq!(
+        first.image.config.diff_ids(),
+        second.image.config.diff_ids()
+    );
     assert_eq!(second.steps[3].outcome.why(), Some("the command changed"));
 }
