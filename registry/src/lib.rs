@@ -20,6 +20,7 @@ mod error;
 mod event;
 mod host;
 mod layers;
+mod layout;
 mod options;
 mod origins;
 mod pull;
@@ -34,6 +35,7 @@ pub use content::{BlobSource, BlobUpload, ByteStream, ManifestName, Placed, Repo
 pub use credentials::{AuthFile, Credential, Credentials};
 pub use error::{Error, OciError, Result, StatusError};
 pub use event::{BlobOutcome, Event, Events};
+pub use layout::Layout;
 pub use options::{ClientOptions, HostOptions, Notice, Proxies, Timeouts, Tls};
 pub use pull::{PullOptions, Pulled, pull, pull_from};
 pub use push::{PushOptions, Pushed, push, push_into};

@@ -160,12 +160,9 @@ async fn push_to(
             digest: root.descriptor.digest,
         });
         if let Some(there) = already_there(repository, names, root).await? {
-            let missing = if there == There::Named {
-                &names[..0]
-            } else {
-                names
-            };
-            put_names(repository, missing, root).await?;
+            if there == There::Content {
+                put_names(repository, names, root).await?;
+            }
             return Ok(Done {
                 layers: layers(&plan),
                 pushed: blobs.summary(
@@ -236,11 +233,16 @@ async fn already_there(
     Ok(there.then_some(There::Content))
 }
 
+/// Gives the document its names; without any it is put by its digest.
 async fn put_names(
     repository: &dyn Repository,
     names: &[ManifestName],
     root: &Resolved,
 ) -> Result<()> {
+    if names.is_empty() {
+        let name = ManifestName::Digest(root.descriptor.digest);
+        return put_manifest(repository, &name, root).await;
+    }
     for name in names {
         put_manifest(repository, name, root).await?;
     }

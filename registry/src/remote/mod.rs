@@ -14,7 +14,7 @@ mod manifests;
 mod tags;
 mod upload;
 
-pub(crate) use manifests::decide_media_type;
+pub(crate) use manifests::{decide_media_type, verify};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

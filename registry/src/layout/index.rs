@@ -1,0 +1,68 @@
+//! `index.json`: read, and changed under a lock.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use kiln_store::{Digest, Index, MANIFEST_LIMIT, ManifestKind, media_type};
+
+use crate::content::Resolved;
+use crate::error::{Error, Result};
+
+use super::MARKER;
+
+const NAME: &str = "index.json";
+
+/// Reads the index of a layout.
+pub(super) fn read(root: &Path) -> Result<Index> {
+    let path = root.join(NAME);
+    let size = std::fs::metadata(&path)
+        .map_err(|error| Error::io(&path, error))?
+        .len();
+    if size > MANIFEST_LIMIT {
+        return Err(Error::protocol(
+            path.display(),
+            format!("it has {size} bytes, more than the {MANIFEST_LIMIT} allowed"),
+        ));
+    }
+    let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::protocol(path.display(), format!("it is not an index: {error}")))
+}
+
+/// Writes the index of a new layout.
+pub(super) fn write_new(root: &Path) -> Result<()> {
+    write(root, &Index::new(ManifestKind::Oci, Vec::new()))
+}
+
+/// Changes the index while nobody else does.
+pub(super) fn change(root: &Path, work: impl FnOnce(&mut Index)) -> Result<()> {
+    let marker = root.join(MARKER);
+    let lock = File::open(&marker).map_err(|error| Error::io(&marker, error))?;
+    lock.lock().map_err(|error| Error::io(&marker, error))?;
+    let mut index = read(root)?;
+    work(&mut index);
+    write(root, &index)
+    // The lock ends with its file.
+}
+
+fn write(root: &Path, index: &Index) -> Result<()> {
+    let path = root.join(NAME);
+    let making = root.join(format!(".{NAME}.{}", std::process::id()));
+    let mut file = File::create(&making).map_err(|error| Error::io(&making, error))?;
+    file.write_all(&index.to_bytes()?)
+        .map_err(|error| Error::io(&making, error))?;
+    std::fs::rename(&making, &path).map_err(|error| Error::io(&path, error))
+}
+
+/// The manifests that an index points at; none for any other document.
+pub(super) fn children(document: &Resolved) -> Vec<Digest> {
+    if !media_type::is_index(&document.descriptor.media_type) {
+        return Vec::new();
+    }
+    match serde_json::from_slice::<Index>(&document.bytes) {
+        Ok(index) => index.manifests.iter().map(|child| child.digest).collect(),
+        // Its media type was decided from the same bytes; an index that cannot be read covers nothing.
+        Err(_) => Vec::new(),
+    }
+}
