@@ -69,7 +69,11 @@ impl<R: BufRead> Archive<R> {
 
     /// The next entry; `None` at the archive's end, after which the source is read to its own end.
     pub(super) fn next(&mut self) -> Result<Option<ArchiveEntry>> {
-        self.skip(self.content + self.padding as u64)?;
+        self.skip(self.content)?;
+        // umoci leaves out the last entry's padding, and Go's reader takes that for the end of the archive too.
+        if !self.is_at_end()? {
+            self.skip(self.padding as u64)?;
+        }
         (self.content, self.padding) = (0, 0);
         let mut pax = Pax::default();
         let (mut long_name, mut long_link) = (None, None);
@@ -297,14 +301,16 @@ impl<R: BufRead> Archive<R> {
         }
     }
 
+    fn is_at_end(&mut self) -> Result<bool> {
+        let next = self.source.fill_buf();
+        Ok(next
+            .map_err(|error| unreadable(&self.last, &error))?
+            .is_empty())
+    }
+
     /// The next header block; `None` at the end mark or where the source ends between entries.
     fn header(&mut self) -> Result<Option<Header>> {
-        if self
-            .source
-            .fill_buf()
-            .map_err(|error| unreadable(&self.last, &error))?
-            .is_empty()
-        {
+        if self.is_at_end()? {
             return Ok(None);
         }
         let mut header = Header::new_old();
