@@ -198,16 +198,20 @@ fn choose(inventory: &Inventory, options: &PruneOptions) -> Choice {
         .images
         .iter()
         .filter(|(digest, image)| may_go(inventory, digest, image, options));
-    let old = |record: &&RecordEntry| {
+    let old = |record: &RecordEntry| {
         options
             .before
             .is_none_or(|before| record.used.0 < i64::try_from(before).unwrap_or(i64::MAX))
     };
+    // A record whose layer is gone is never found again.
+    let lost = |record: &RecordEntry| {
+        let mut layers = record.layers.iter();
+        layers.any(|layer| !inventory.directories.contains_key(&Held::Layer(*layer)))
+    };
     let records = inventory
         .records
         .iter()
-        .filter(|_| options.records)
-        .filter(old);
+        .filter(|record| lost(record) || options.records && old(record));
     Choice {
         images: images.map(|(digest, _)| *digest).collect(),
         records: records

@@ -292,3 +292,20 @@ fn layers_bring_their_content_and_chains_go_with_their_layers() {
     assert!(open(root).blob_size(&blob).unwrap().is_some());
     assert!(!open(root).chain_path(&chain).exists());
 }
+
+#[test]
+fn records_of_lost_layers_go() {
+    let shop = Shop::new();
+    let store = shop.open();
+    store.discard(&Held::Layer(shop.layers[2])).unwrap();
+    store.put_record("note", &shop.key, &[], &()).unwrap();
+    drop(store);
+    let report = prune(&shop.open(), PruneOptions::default());
+    assert_eq!(report.records, 1);
+    assert!(
+        shop.open()
+            .record::<()>("note", &shop.key)
+            .unwrap()
+            .is_some()
+    );
+}

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::*;
-use crate::{CacheKey, PruneImages, PruneOptions};
+use crate::{CacheKey, CommitOptions, Compression, Follow, PruneImages, PruneOptions};
 
 /// Tells a copy of this executable which store to work on, and with which seed.
 const WORKER: &str = "KILN_STORE_TEST_WORKER";
@@ -64,7 +64,7 @@ fn worker() {
 fn step(store: &Store, random: &mut SplitMix) {
     let name = format!("thing-{}", random.below(12));
     let key = CacheKey::of(name.as_bytes());
-    match random.below(8) {
+    match random.below(10) {
         0..=3 => {
             // A build: what the cache has is used, what it has not is made; either is there until this process ends.
             let layer = match store.record::<String>("run", &key).unwrap() {
@@ -112,7 +112,7 @@ fn step(store: &Store, random: &mut SplitMix) {
                 })
                 .unwrap();
         }
-        _ => {
+        7 => {
             store
                 .prune(&PruneOptions {
                     keep_bytes: Some(random.below(2_000_000)),
@@ -120,7 +120,40 @@ fn step(store: &Store, random: &mut SplitMix) {
                 })
                 .unwrap();
         }
+        _ => build(store, &name, random),
     }
+}
+
+/// Two layers as a build makes them, with their blobs, one above the other, read through the stack.
+fn build(store: &Store, name: &str, random: &mut SplitMix) {
+    let mut layers = Vec::new();
+    for level in 0..2 {
+        let below = store.stack(&layers).unwrap();
+        let tree = store.new_tree(&below).unwrap();
+        fs::create_dir(tree.fs().join("etc")).unwrap();
+        fs::write(
+            tree.fs().join("etc").join(format!("{level}")),
+            name.repeat(1000),
+        )
+        .unwrap();
+        let compression = (random.below(2) == 0).then_some(Compression::GZIP);
+        let options = CommitOptions {
+            clamp_mtime: Some(0),
+            compression,
+        };
+        layers.push(store.commit_tree(tree, &below, &options).unwrap().diff_id);
+    }
+    let view = store.stack(&layers).unwrap().view();
+    for path in ["etc/0", "etc/1"] {
+        let entry = view.lookup(path.as_bytes(), Follow::All).unwrap();
+        assert!(entry.is_some_and(|entry| entry.meta.size as usize == name.len() * 1000));
+    }
+    let blob = store.layer_blob(&layers[1], Compression::GZIP).unwrap();
+    store.open_blob(&blob.digest).unwrap();
+    let image = put_image(store, &format!("built {name}"), &layers);
+    store
+        .tag(&reference(&format!("built/{name}")), &image.manifest_digest)
+        .unwrap();
 }
 
 /// Whatever is named must be whole, and nothing may be left of the dead.
@@ -132,9 +165,13 @@ fn check_whole(root: &Path) {
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         for layer in image.config.diff_ids() {
             assert!(
-                store.layer_path(layer).join("fs/file").exists(),
+                store.layer_path(layer).join("fs").exists(),
                 "{name} lacks {layer}"
             );
+        }
+        if name.path().starts_with("built/") {
+            let view = store.stack(image.config.diff_ids()).unwrap().view();
+            assert!(view.lookup(b"etc/1", Follow::All).unwrap().is_some());
         }
     }
     for record in store.records::<String>("run").unwrap() {
