@@ -6,6 +6,8 @@ mod health;
 mod run;
 mod simple;
 
+pub(crate) use from::describe;
+
 use super::line::Line;
 use super::{Syntax, flags, quoted};
 use crate::ast::{Arguments, CommandForm, Comment, Instruction, InstructionKind, Onbuild, Word};
