@@ -120,6 +120,14 @@ impl Patterns {
         matched
     }
 
+    /// The first pattern on which the fast and the slow way of matching `path` disagree.
+    pub(crate) fn disagreement(&self, path: &[u8]) -> Option<&str> {
+        self.patterns
+            .iter()
+            .find(|pattern| !pattern.glob.is_consistent(path))
+            .map(|pattern| pattern.text.as_str())
+    }
+
     /// Whether something below the ignored directory `path` may take part after all, so that it must be walked.
     pub fn may_keep_below(&self, path: impl AsRef<[u8]>) -> bool {
         let path = path.as_ref();

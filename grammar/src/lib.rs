@@ -18,6 +18,7 @@ pub mod diagnostic;
 pub mod dump;
 pub mod duration;
 pub mod expand;
+pub mod fuzz;
 pub mod heredoc;
 pub mod ignore;
 pub mod lint;

@@ -80,6 +80,14 @@ impl Glob {
         }
     }
 
+    /// Whether matching by the table gives the same.
+    pub fn is_consistent(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Tokens(tokens) => matches_tokens(tokens, path) == matches_odd(tokens, path),
+            _ => true,
+        }
+    }
+
     /// Whether the pattern can match something below the directory `path`. May say yes too often.
     pub fn may_match_below(&self, path: &[u8]) -> bool {
         let literal: &[u8] = match self {
