@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+pub mod bench;
 pub mod diagnostic;
 pub mod dump;
 pub mod duration;

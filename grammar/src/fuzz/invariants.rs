@@ -146,7 +146,7 @@ fn check_word(text: &str, word: &Word, escape: char) -> Result<(), String> {
 
 /// Joins the lines of a piece that begins within a line.
 fn unfold(written: &str, escape: char) -> String {
-    let mut lines = written.split('\n');
+    let mut lines = written.split('\n').peekable();
     let mut joined = lines.next().unwrap_or_default().to_owned();
     let drop_continuation = |line: &mut String| {
         let kept = line
@@ -157,10 +157,13 @@ fn unfold(written: &str, escape: char) -> String {
             line.truncate(length);
         }
     };
-    for line in lines {
+    while let Some(line) = lines.next() {
         drop_continuation(&mut joined);
         let trimmed = line.trim_start();
-        if !trimmed.starts_with('#') && !trimmed.trim_end_matches('\r').is_empty() {
+        // The word ends in its last line, so that one is neither blank nor a comment.
+        if lines.peek().is_none()
+            || (!trimmed.starts_with('#') && !trimmed.trim_end_matches('\r').is_empty())
+        {
             joined.push_str(line);
         } else {
             // So that the next line finds a continuation to drop.

@@ -112,10 +112,9 @@ fn is_odd(tokens: &[Token]) -> bool {
         pair[1] == Token::Directories
             && !matches!(&pair[0], Token::Literal(bytes) if bytes.ends_with(b"/"))
     };
-    tokens.windows(2).any(within)
-        || tokens
-            .iter()
-            .any(|token| matches!(token, Token::Class { negated: true, .. }))
+    let takes_slash =
+        |token: &Token| matches!(token, Token::Class { .. }) && single(token, b"/", 0).is_some();
+    tokens.windows(2).any(within) || tokens.iter().any(takes_slash)
 }
 
 /// Splits a pattern into tokens; none where Go's `filepath.Match` reports a malformed pattern.

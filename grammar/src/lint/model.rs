@@ -1,5 +1,7 @@
 //! A file as the rules see it: stages with their instructions, every word expanded in the scope where it stands.
 
+use std::collections::HashMap;
+
 use super::{BaseImage, Options};
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Source, Word};
 use crate::expand::{Expansion, Lexer, Unset};
@@ -66,6 +68,8 @@ pub(super) struct Model<'a> {
     pub defaults: GlobalScope,
     /// Names of the global scope, declared without a value included.
     pub global_names: Vec<String>,
+    /// The stage that each name means so far: the last one that has it.
+    names: HashMap<String, usize>,
 }
 
 /// One stage.
@@ -140,10 +144,18 @@ impl<'a> Model<'a> {
             globals,
             defaults,
             global_names,
+            names: HashMap::new(),
         };
         let mut scopes: Vec<Scope> = Vec::new();
         for stage in stages {
             let (built, scope) = model.stage(stage, &scopes);
+            model.names.extend(
+                built
+                    .stage
+                    .name
+                    .clone()
+                    .map(|name| (name, built.stage.index)),
+            );
             model.stages.push(built);
             scopes.push(scope);
         }
