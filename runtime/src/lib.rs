@@ -11,6 +11,7 @@
 
 #[allow(unsafe_code)]
 mod sys;
+mod sys_lock;
 
 mod capabilities;
 mod child;

@@ -1,3 +1,69 @@
-//! Containers that outlive the command that made them.
+//! Containers that outlive the command that made them, without a daemon.
+//!
+//! ```text
+//! containers/<id>/config.json     what it is; written once
+//!                 state.json      where it is in its life; replaced by rename
+//!                 id              its id again: names/<name> is a hard link to it
+//!                 upper/ work/    its writable layer, mounted volatile only when it can't start twice
+//!                 log/            what it wrote (module `log`)
+//!                 monitor.lock    locked as long as its monitor lives
+//!                 control         the monitor's socket
+//! names/<name>                    reserves a name
+//! volumes/<name>/_data            volumes
+//! ```
+//!
+//! Each running container has one small process, its monitor ([`monitor`]), which is forked by the zygote and is the parent of
+//! the container's first process. Commands talk to it over its socket. There is no lock that two containers share: a container
+//! appears by a rename, a name by a link, and whether something runs is asked of the kernel by way of the monitor's lock.
 
+mod config;
+mod containers;
+mod control;
+mod create;
+mod detach_keys;
+mod environment;
+mod error;
+mod failure;
+mod id;
+mod image_tree;
+mod inspect;
+mod lifecycle;
+mod limits;
+mod lock;
+mod log;
+mod logs;
 pub mod monitor;
+mod mounts;
+mod name_files;
+mod names;
+mod ports;
+mod proxy;
+mod quantity;
+mod random;
+mod recovery;
+mod removal;
+mod session;
+mod signals;
+mod start;
+mod state;
+mod summary;
+mod volumes;
+
+pub use config::{
+    Config, DnsConfig, ImageOrigin, MountConfig, MountOrigin, NetworkMode, ProcessConfig,
+};
+pub use containers::{Container, Containers};
+pub use create::{CreateOptions, Created};
+pub use detach_keys::DetachKeys;
+pub use error::{Error, Result};
+pub use id::ContainerId;
+pub use lifecycle::ExecOptions;
+pub use log::{LogLimits, LogLine, LogOptions, Stream};
+pub use name_files::HostFiles;
+pub use ports::{BoundPort, ContainerPort, PortMapping, Protocol};
+pub use quantity::{human_duration, parse_size};
+pub use session::{Local, Session, SessionEnd, TerminalHandle};
+pub use signals::parse_signal;
+pub use start::{Attach, StartOptions};
+pub use state::{Moment, ProcessIdentity, State, Status};
+pub use volumes::{Volume, Volumes};

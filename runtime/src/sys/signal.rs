@@ -33,6 +33,15 @@ pub fn reset() {
     }
 }
 
+/// Makes writing to a pipe without a reader an error instead of a death, or a death again. Children inherit it.
+pub fn ignore_broken_pipes(ignore: bool) {
+    let disposition = if ignore { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: only the disposition of SIGPIPE changes, to one that runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGPIPE, disposition);
+    }
+}
+
 /// Blocks every signal, so that they can be taken with [`wait`].
 pub fn block_all() {
     // SAFETY: only the mask of this thread changes.

@@ -1,0 +1,481 @@
+//! The rules by which an image's configuration and the command line become a container's. Pure.
+
+use std::collections::BTreeMap;
+
+use kiln_store::{ContainerConfig as ImageSettings, Image};
+
+use super::super::config::{Config, DnsConfig, ImageOrigin, NetworkMode, ProcessConfig};
+use super::super::environment;
+use super::super::error::{Error, Result};
+use super::super::id::ContainerId;
+use super::super::image_tree::User;
+use super::super::limits::parse_ulimit;
+use super::super::mounts::MountRequest;
+use super::super::name_files::parse_extra_host;
+use super::super::ports::{ContainerPort, PortMapping};
+use super::super::quantity::parse_size;
+use super::super::signals::{TERM, parse_signal};
+use super::super::state::Moment;
+use super::CreateOptions;
+use crate::{Capabilities, Spec};
+
+/// A container's configuration, but for its volumes, which are still to be made.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub config: Config,
+    pub mounts: Vec<MountRequest>,
+    pub warnings: Vec<String>,
+}
+
+/// Combines everything.
+pub(super) fn settle(
+    id: &ContainerId,
+    name: &str,
+    image: &Image,
+    reference: &str,
+    options: &CreateOptions,
+    user: &User,
+) -> Result<Settled> {
+    let settings = &image.config.config;
+    let network = network(options.network.as_deref())?;
+    let (ports, exposed_ports) = ports(settings, options)?;
+    let mut warnings = Vec::new();
+    if network == NetworkMode::Host && !ports.is_empty() {
+        warnings.push("Published ports are discarded when using host network mode".to_owned());
+    }
+    let security = Security::parse(&options.security_opt)?;
+    let config = Config {
+        id: id.clone(),
+        name: name.to_owned(),
+        created: Moment::now(),
+        image: ImageOrigin {
+            reference: reference.to_owned(),
+            manifest: image.manifest_digest,
+            id: image.id,
+            layers: image.config.diff_ids().to_vec(),
+        },
+        process: process(settings, options, user, &security)?,
+        hostname: hostname(id, network, options),
+        extra_hosts: options
+            .extra_hosts
+            .iter()
+            .map(|text| parse_extra_host(text))
+            .collect::<Result<_>>()?,
+        dns: DnsConfig {
+            servers: options.dns.clone(),
+            search: options.dns_search.clone(),
+            options: options.dns_options.clone(),
+        },
+        network,
+        ports,
+        exposed_ports,
+        mounts: Vec::new(),
+        labels: labels(&settings.labels, &options.labels)?,
+        stop_signal: options
+            .stop_signal
+            .as_deref()
+            .or(settings.stop_signal.as_deref())
+            .filter(|text| !text.is_empty())
+            .map_or(Ok(TERM), parse_signal)?,
+        stop_timeout: options.stop_timeout,
+        auto_remove: options.auto_remove,
+        read_only: options.read_only,
+        shm_size: options
+            .shm_size
+            .as_deref()
+            .map_or(Ok(Spec::DEFAULT_SHM_SIZE), parse_size)?,
+        privileged: options.privileged,
+        seccomp_unconfined: security.seccomp_unconfined,
+        log: options.log,
+    };
+    Ok(Settled {
+        config,
+        mounts: mounts(settings, options)?,
+        warnings,
+    })
+}
+
+fn process(
+    settings: &ImageSettings,
+    options: &CreateOptions,
+    user: &User,
+    security: &Security,
+) -> Result<ProcessConfig> {
+    let (entrypoint, command) = command_line(settings, options);
+    if entrypoint.is_empty() && command.is_empty() {
+        return Err(Error::Invalid("no command specified".to_owned()));
+    }
+    let cwd = options
+        .workdir
+        .as_deref()
+        .filter(|cwd| !cwd.is_empty())
+        .or(Some(settings.working_dir.as_str()).filter(|cwd| !cwd.is_empty()))
+        .unwrap_or("/");
+    if !cwd.starts_with('/') {
+        return Err(Error::Invalid(format!(
+            "the working directory '{cwd}' is invalid, it needs to be an absolute path"
+        )));
+    }
+    let mut env = settings.env.clone();
+    for setting in &options.env {
+        environment::set(&mut env, setting);
+    }
+    Ok(ProcessConfig {
+        entrypoint,
+        command,
+        env,
+        cwd: cwd.to_owned(),
+        user: options
+            .user
+            .clone()
+            .unwrap_or_else(|| settings.user.clone()),
+        uid: user.ids.uid,
+        gid: user.ids.gid,
+        groups: user.ids.groups.clone(),
+        home: user.home.clone(),
+        terminal: options.terminal,
+        open_stdin: options.open_stdin,
+        stdin_once: options.stdin_once,
+        capabilities: capabilities(options)?.0,
+        no_new_privileges: security.no_new_privileges,
+        rlimits: options
+            .ulimits
+            .iter()
+            .map(|text| parse_ulimit(text))
+            .collect::<Result<_>>()?,
+    })
+}
+
+/// Entry point and command. A new entry point takes the image's command away; words after the image replace the command.
+fn command_line(settings: &ImageSettings, options: &CreateOptions) -> (Vec<String>, Vec<String>) {
+    let image_entrypoint = settings.entrypoint.clone().unwrap_or_default();
+    let image_command = settings.cmd.clone().unwrap_or_default();
+    let (entrypoint, command) = match &options.entrypoint {
+        Some(entrypoint) if entrypoint.is_empty() => (Vec::new(), Vec::new()),
+        Some(entrypoint) => (vec![entrypoint.clone()], Vec::new()),
+        None => (image_entrypoint, image_command),
+    };
+    (
+        entrypoint,
+        if options.command.is_empty() {
+            command
+        } else {
+            options.command.clone()
+        },
+    )
+}
+
+fn hostname(id: &ContainerId, network: NetworkMode, options: &CreateOptions) -> String {
+    match (&options.hostname, network) {
+        (Some(hostname), _) => hostname.clone(),
+        (None, NetworkMode::Host) => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        (None, _) => id.short().to_owned(),
+    }
+}
+
+fn network(mode: Option<&str>) -> Result<NetworkMode> {
+    match mode {
+        None | Some("default" | "private" | "bridge") => Ok(NetworkMode::Default),
+        Some("none") => Ok(NetworkMode::None),
+        Some("host") => Ok(NetworkMode::Host),
+        Some(other) => Err(Error::Invalid(format!("network {other} not found"))),
+    }
+}
+
+/// Published and exposed ports.
+fn ports(
+    settings: &ImageSettings,
+    options: &CreateOptions,
+) -> Result<(Vec<PortMapping>, Vec<ContainerPort>)> {
+    let mut published = Vec::new();
+    for text in &options.publish {
+        published.extend(PortMapping::parse(text)?);
+    }
+    let mut exposed: Vec<ContainerPort> = Vec::new();
+    for text in settings
+        .exposed_ports
+        .iter()
+        .map(str::to_owned)
+        .chain(options.expose.iter().cloned())
+    {
+        // Ranges have the notation of `-p` without a host part.
+        exposed.extend(
+            PortMapping::parse(&text)?
+                .iter()
+                .map(|mapping| mapping.container),
+        );
+    }
+    exposed.extend(published.iter().map(|mapping| mapping.container));
+    exposed.sort_unstable();
+    exposed.dedup();
+    if options.publish_all {
+        let missing: Vec<_> = exposed
+            .iter()
+            .filter(|port| !published.iter().any(|mapping| mapping.container == **port))
+            .collect();
+        published.extend(missing.into_iter().map(|&container| PortMapping {
+            host_ip: None,
+            host_port: 0,
+            container,
+        }));
+    }
+    Ok((published, exposed))
+}
+
+/// Mounts of the command line, and volumes for those paths of the image that it leaves alone.
+fn mounts(settings: &ImageSettings, options: &CreateOptions) -> Result<Vec<MountRequest>> {
+    let mut mounts: Vec<MountRequest> = Vec::new();
+    let volumes = options
+        .volumes
+        .iter()
+        .map(|text| MountRequest::parse_volume(text));
+    let long = options
+        .mounts
+        .iter()
+        .map(|text| MountRequest::parse_mount(text));
+    let tmpfs = options
+        .tmpfs
+        .iter()
+        .map(|text| MountRequest::parse_tmpfs(text));
+    for mount in volumes.chain(long).chain(tmpfs) {
+        let mount = mount?;
+        if mounts.iter().any(|other| other.target == mount.target) {
+            return Err(Error::Invalid(format!(
+                "Duplicate mount point: {}",
+                mount.target
+            )));
+        }
+        mounts.push(mount);
+    }
+    for target in settings.volumes.iter() {
+        let mount = MountRequest::anonymous(target)?;
+        if !mounts.iter().any(|other| other.target == mount.target) {
+            mounts.push(mount);
+        }
+    }
+    Ok(mounts)
+}
+
+fn labels(
+    image: &BTreeMap<String, String>,
+    options: &[String],
+) -> Result<BTreeMap<String, String>> {
+    let mut labels = image.clone();
+    for text in options {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        if key.is_empty() {
+            return Err(Error::Invalid(format!("invalid label format: \"{text}\"")));
+        }
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(labels)
+}
+
+/// Docker's rule: `ALL` on one side is the base from which the other side takes or gives.
+fn capabilities(options: &CreateOptions) -> Result<Capabilities> {
+    let read = |names: &[String]| {
+        names.iter().try_fold(Capabilities::NONE, |set, name| {
+            Capabilities::named(name)
+                .map(|one| set.with(one))
+                .ok_or_else(|| {
+                    Error::Invalid(format!(
+                        "invalid CapAdd or CapDrop: unknown capability: \"{name}\""
+                    ))
+                })
+        })
+    };
+    let (add, drop) = (read(&options.cap_add)?, read(&options.cap_drop)?);
+    if options.privileged || add == Capabilities::ALL {
+        Ok(if drop == Capabilities::ALL {
+            Capabilities::ALL
+        } else {
+            Capabilities::ALL.without(drop)
+        })
+    } else if drop == Capabilities::ALL {
+        Ok(add)
+    } else {
+        Ok(Capabilities::DOCKER.without(drop).with(add))
+    }
+}
+
+/// `--security-opt`.
+#[derive(Debug, Default)]
+struct Security {
+    no_new_privileges: bool,
+    seccomp_unconfined: bool,
+}
+
+impl Security {
+    fn parse(options: &[String]) -> Result<Self> {
+        let mut security = Self::default();
+        for option in options {
+            match option.replacen(':', "=", 1).as_str() {
+                "no-new-privileges" | "no-new-privileges=true" => security.no_new_privileges = true,
+                "no-new-privileges=false" => security.no_new_privileges = false,
+                "seccomp=unconfined" => security.seccomp_unconfined = true,
+                // No profile of these is applied, so there is nothing to take away.
+                "apparmor=unconfined" | "label=disable" => {}
+                _ => {
+                    return Err(Error::Invalid(format!(
+                        "invalid --security-opt: \"{option}\": `no-new-privileges` and `seccomp=unconfined` are known"
+                    )));
+                }
+            }
+        }
+        Ok(security)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    fn image() -> ImageSettings {
+        ImageSettings {
+            entrypoint: Some(strings(&["/entry"])),
+            cmd: Some(strings(&["serve"])),
+            ..ImageSettings::default()
+        }
+    }
+
+    #[test]
+    fn entrypoint_and_command() {
+        let check = |entrypoint: Option<&str>, command: &[&str], expected: (&[&str], &[&str])| {
+            let options = CreateOptions {
+                entrypoint: entrypoint.map(str::to_owned),
+                command: strings(command),
+                ..CreateOptions::default()
+            };
+            assert_eq!(
+                command_line(&image(), &options),
+                (strings(expected.0), strings(expected.1)),
+                "{entrypoint:?} {command:?}"
+            );
+        };
+        check(None, &[], (&["/entry"], &["serve"]));
+        check(None, &["test"], (&["/entry"], &["test"]));
+        check(Some("/other"), &[], (&["/other"], &[]));
+        check(Some("/other"), &["test"], (&["/other"], &["test"]));
+        check(Some(""), &["test"], (&[], &["test"]));
+        check(Some(""), &[], (&[], &[]));
+    }
+
+    #[test]
+    fn capabilities_are_added_and_dropped() {
+        let check = |add: &[&str], drop: &[&str], privileged: bool| {
+            capabilities(&CreateOptions {
+                cap_add: strings(add),
+                cap_drop: strings(drop),
+                privileged,
+                ..CreateOptions::default()
+            })
+            .unwrap()
+        };
+        let named = |name| Capabilities::named(name).unwrap();
+        assert_eq!(check(&[], &[], false), Capabilities::DOCKER);
+        assert_eq!(
+            check(&["NET_ADMIN"], &["CAP_CHOWN"], false),
+            Capabilities::DOCKER
+                .without(named("CHOWN"))
+                .with(named("NET_ADMIN"))
+        );
+        assert_eq!(check(&["chown"], &["ALL"], false), named("CHOWN"));
+        assert_eq!(
+            check(&["ALL"], &["SYS_ADMIN"], false),
+            Capabilities::ALL.without(named("SYS_ADMIN"))
+        );
+        assert_eq!(check(&[], &[], true), Capabilities::ALL);
+        assert!(
+            capabilities(&CreateOptions {
+                cap_add: strings(&["NOPE"]),
+                ..CreateOptions::default()
+            })
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn all_exposed_ports_can_be_published() {
+        let mut settings = image();
+        settings.exposed_ports.insert("80/tcp");
+        settings.exposed_ports.insert("53/udp");
+        let options = CreateOptions {
+            publish: strings(&["8080:80"]),
+            publish_all: true,
+            ..CreateOptions::default()
+        };
+        let (published, exposed) = ports(&settings, &options).unwrap();
+        assert_eq!(
+            exposed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["53/udp", "80/tcp"]
+        );
+        assert_eq!(
+            published
+                .iter()
+                .map(|mapping| (mapping.host_port, mapping.container.number))
+                .collect::<Vec<_>>(),
+            [(8080, 80), (0, 53)]
+        );
+    }
+
+    #[test]
+    fn volumes_of_the_image_yield_to_the_command_line() {
+        let mut settings = image();
+        settings.volumes.insert("/data");
+        settings.volumes.insert("/cache/");
+        let options = CreateOptions {
+            volumes: strings(&["db:/data"]),
+            ..CreateOptions::default()
+        };
+        let targets: Vec<_> = mounts(&settings, &options)
+            .unwrap()
+            .into_iter()
+            .map(|mount| mount.target)
+            .collect();
+        assert_eq!(targets, ["/data", "/cache"]);
+        let twice = CreateOptions {
+            volumes: strings(&["a1:/x"]),
+            tmpfs: strings(&["/x"]),
+            ..CreateOptions::default()
+        };
+        assert_eq!(
+            mounts(&settings, &twice).unwrap_err().to_string(),
+            "Duplicate mount point: /x"
+        );
+    }
+
+    #[test]
+    fn nothing_to_run_is_refused() {
+        let options = CreateOptions {
+            entrypoint: Some(String::new()),
+            ..CreateOptions::default()
+        };
+        let user = User {
+            ids: crate::Ids::default(),
+            home: "/root".to_owned(),
+        };
+        assert_eq!(
+            process(&image(), &options, &user, &Security::default())
+                .unwrap_err()
+                .to_string(),
+            "no command specified"
+        );
+        let options = CreateOptions {
+            workdir: Some("rel".to_owned()),
+            ..CreateOptions::default()
+        };
+        assert!(
+            process(&image(), &options, &user, &Security::default())
+                .unwrap_err()
+                .to_string()
+                .contains("absolute path")
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! `inspect`: a container as JSON in docker's shape.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::config::{MountConfig, MountOrigin};
+use super::containers::Container;
+use super::error::Result;
+use super::signals::signal_name;
+use super::state::{Moment, State, Status, ZERO_TIME};
+use super::volumes::data_directory;
+use crate::Capabilities;
+
+impl Container {
+    /// The whole of what scripts ask for.
+    pub fn inspect(&self) -> Result<Value> {
+        let state = self.state()?;
+        let config = &self.config;
+        let argv = config.process.argv();
+        Ok(json!({
+            "Id": config.id,
+            "Created": config.created.rfc3339(),
+            "Path": argv.first(),
+            "Args": argv.get(1..).unwrap_or_default(),
+            "State": state_json(&state),
+            "Image": config.image.id.to_string(),
+            "ImageManifest": config.image.manifest.to_string(),
+            "ResolvConfPath": "",
+            "HostnamePath": "",
+            "HostsPath": "",
+            "LogPath": self.log_directory(),
+            "Name": format!("/{}", config.name),
+            "RestartCount": 0,
+            "Driver": "overlay2",
+            "Platform": "linux",
+            "HostConfig": self.host_config(),
+            "GraphDriver": { "Name": "overlay2", "Data": { "UpperDir": self.directory.join("upper"), "WorkDir": self.directory.join("work") } },
+            "Mounts": config.mounts.iter().map(|mount| self.mount_json(mount)).collect::<Vec<_>>(),
+            "Config": self.config_json(),
+            "NetworkSettings": self.network_json(&state),
+        }))
+    }
+
+    fn host_config(&self) -> Value {
+        let config = &self.config;
+        let mut bindings: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for mapping in &config.ports {
+            let ip = mapping.host_ip.map_or(String::new(), |ip| ip.to_string());
+            let port = if mapping.host_port == 0 {
+                String::new()
+            } else {
+                mapping.host_port.to_string()
+            };
+            bindings
+                .entry(mapping.container.to_string())
+                .or_default()
+                .push(json!({ "HostIp": ip, "HostPort": port }));
+        }
+        let binds: Vec<String> = config.mounts.iter().filter_map(bind_text).collect();
+        json!({
+            "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
+            "NetworkMode": config.network.word(),
+            "PortBindings": bindings,
+            "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+            "AutoRemove": config.auto_remove,
+            "Privileged": config.privileged,
+            "ReadonlyRootfs": config.read_only,
+            "ShmSize": config.shm_size,
+            "Dns": config.dns.servers,
+            "DnsOptions": config.dns.options,
+            "DnsSearch": config.dns.search,
+            "ExtraHosts": config.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect::<Vec<_>>(),
+            "EffectiveCaps": Capabilities(config.process.capabilities).names(),
+            "Ulimits": config.process.rlimits.iter().map(|(resource, soft, hard)| json!({ "Resource": resource, "Soft": soft, "Hard": hard })).collect::<Vec<_>>(),
+        })
+    }
+
+    fn config_json(&self) -> Value {
+        let config = &self.config;
+        let process = &config.process;
+        let exposed: Map<String, Value> = config
+            .exposed_ports
+            .iter()
+            .map(|port| (port.to_string(), json!({})))
+            .collect();
+        json!({
+            "Hostname": config.hostname,
+            "Domainname": "",
+            "User": process.user,
+            "AttachStdin": process.stdin_once,
+            "AttachStdout": true,
+            "AttachStderr": true,
+            "ExposedPorts": if exposed.is_empty() { Value::Null } else { Value::Object(exposed) },
+            "Tty": process.terminal,
+            "OpenStdin": process.open_stdin,
+            "StdinOnce": process.stdin_once,
+            "Env": process.env,
+            "Cmd": if process.command.is_empty() { Value::Null } else { json!(process.command) },
+            "Image": config.image.reference,
+            "Volumes": volumes_json(&config.mounts),
+            "WorkingDir": process.cwd,
+            "Entrypoint": if process.entrypoint.is_empty() { Value::Null } else { json!(process.entrypoint) },
+            "Labels": config.labels,
+            "StopSignal": signal_name(config.stop_signal),
+            "StopTimeout": config.stop_timeout,
+        })
+    }
+
+    fn mount_json(&self, mount: &MountConfig) -> Value {
+        let (kind, name, source) = match &mount.source {
+            MountOrigin::Bind { path } => ("bind", None, path.display().to_string()),
+            MountOrigin::Volume { name, .. } => (
+                "volume",
+                Some(name),
+                data_directory(&self.root, name).display().to_string(),
+            ),
+            MountOrigin::Tmpfs { .. } => ("tmpfs", None, String::new()),
+        };
+        let mut json = json!({
+            "Type": kind,
+            "Source": source,
+            "Destination": mount.target,
+            "Mode": if mount.read_only { "ro" } else { "" },
+            "RW": !mount.read_only,
+            "Propagation": if kind == "bind" { "rprivate" } else { "" },
+        });
+        if let Some(name) = name {
+            json["Name"] = json!(name);
+            json["Driver"] = json!("local");
+        }
+        json
+    }
+
+    fn network_json(&self, state: &State) -> Value {
+        let mut ports: BTreeMap<String, Value> = BTreeMap::new();
+        if state.status == Status::Running {
+            for port in &self.config.exposed_ports {
+                ports.insert(port.to_string(), Value::Null);
+            }
+            for bound in &state.ports {
+                let binding = json!({ "HostIp": bound.host.ip().to_string(), "HostPort": bound.host.port().to_string() });
+                match ports
+                    .entry(bound.container.to_string())
+                    .or_insert(Value::Null)
+                {
+                    Value::Array(bindings) => bindings.push(binding),
+                    empty => *empty = json!([binding]),
+                }
+            }
+        }
+        let name = self.config.network.word();
+        json!({
+            "Ports": ports,
+            "IPAddress": "",
+            "Gateway": "",
+            "Networks": { name: { "IPAddress": "", "Gateway": "" } },
+        })
+    }
+}
+
+fn state_json(state: &State) -> Value {
+    let time =
+        |moment: Option<Moment>| moment.map_or_else(|| ZERO_TIME.to_owned(), Moment::rfc3339);
+    let running = state.status == Status::Running;
+    json!({
+        "Status": state.status.word(),
+        "Running": running,
+        "Paused": false,
+        "Restarting": false,
+        "OOMKilled": state.oom_killed,
+        "Dead": false,
+        "Pid": state.init.as_ref().map_or(0, |init| init.pid),
+        "MonitorPid": state.monitor.as_ref().map_or(0, |monitor| monitor.pid),
+        "ExitCode": state.shown_exit_code(),
+        "Error": state.error,
+        "StartedAt": time(state.started),
+        "FinishedAt": time(state.finished),
+    })
+}
+
+fn volumes_json(mounts: &[MountConfig]) -> Value {
+    let volumes: Map<String, Value> = mounts
+        .iter()
+        .filter(|mount| {
+            matches!(
+                mount.source,
+                MountOrigin::Volume {
+                    anonymous: true,
+                    ..
+                }
+            )
+        })
+        .map(|mount| (mount.target.clone(), json!({})))
+        .collect();
+    if volumes.is_empty() {
+        Value::Null
+    } else {
+        Value::Object(volumes)
+    }
+}
+
+/// A bind or named volume in the notation of `-v`.
+fn bind_text(mount: &MountConfig) -> Option<String> {
+    let source = match &mount.source {
+        MountOrigin::Bind { path } => path.display().to_string(),
+        MountOrigin::Volume {
+            name,
+            anonymous: false,
+        } => name.clone(),
+        _ => return None,
+    };
+    let options = if mount.read_only { ":ro" } else { "" };
+    Some(format!("{source}:{}{options}", mount.target))
+}

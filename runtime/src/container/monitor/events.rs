@@ -1,0 +1,121 @@
+//! The monitor's loop: one `poll` over everything that can happen.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::Monitor;
+use super::output::OutputToken;
+use crate::container::proxy::ProxyToken;
+use crate::sys::{process, signal};
+
+/// SIGKILL.
+const KILL: i32 = 9;
+
+/// Whose descriptor became ready.
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    Listener,
+    Client(u64),
+    Output(OutputToken),
+    Init,
+    Exec(u64),
+    Proxy(ProxyToken),
+}
+
+impl Monitor {
+    /// Serves the container until it has ended and every attached client has its output.
+    pub(super) fn watch(mut self) -> i32 {
+        // A client that went away is an error of a write, not the end of the monitor.
+        signal::ignore_broken_pipes(true);
+        while !(self.ended && self.output.is_flushed()) {
+            for (token, ready) in self.wait() {
+                self.serve(token, ready);
+            }
+            self.output.tidy();
+            self.on_time(Instant::now());
+        }
+        0
+    }
+
+    /// Waits until something is ready or a time has come.
+    fn wait(&self) -> Vec<(Token, PollFlags)> {
+        let mut tokens = Vec::new();
+        let mut descriptors = Vec::new();
+        let mut add = |token, descriptor, flags| {
+            tokens.push(token);
+            descriptors.push(PollFd::from_borrowed_fd(descriptor, flags));
+        };
+        self.output.interests(&mut |token, descriptor, flags| {
+            add(Token::Output(token), descriptor, flags)
+        });
+        if !self.ended {
+            // Execs before the container: its end waits for theirs.
+            self.execs.interests(&mut |number, descriptor| {
+                add(Token::Exec(number), descriptor, PollFlags::IN)
+            });
+            add(Token::Init, self.init.pidfd.as_fd(), PollFlags::IN);
+            self.proxies.interests(&mut |token, descriptor, flags| {
+                add(Token::Proxy(token), descriptor, flags)
+            });
+            if let Some(listener) = &self.listener {
+                add(Token::Listener, listener.as_fd(), PollFlags::IN);
+            }
+            self.clients.interests(&mut |number, descriptor| {
+                add(Token::Client(number), descriptor, PollFlags::IN)
+            });
+        }
+        let timeout = self.timeout(Instant::now());
+        if poll(&mut descriptors, timeout.as_ref()).is_err() {
+            // Interrupted: look again.
+            return Vec::new();
+        }
+        let ready = descriptors.iter().map(PollFd::revents);
+        tokens
+            .into_iter()
+            .zip(ready)
+            .filter(|(_, ready)| !ready.is_empty())
+            .collect()
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let deadline = [self.kill_at, self.proxies.deadline()]
+            .into_iter()
+            .flatten()
+            .min()?;
+        let left = deadline
+            .saturating_duration_since(now)
+            .min(Duration::from_secs(3600));
+        Some(Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        })
+    }
+
+    fn serve(&mut self, token: Token, ready: PollFlags) {
+        match token {
+            Token::Output(token) => self.output.serve(token, ready),
+            // What follows can't matter any more once the end has been handled in the same round.
+            _ if self.ended => {}
+            Token::Exec(number) => self.end_exec(number),
+            Token::Init => self.end(),
+            Token::Proxy(token) => self.proxies.serve(token, ready),
+            Token::Listener => self.accept(),
+            Token::Client(number) => self.serve_client(number),
+        }
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        if self.kill_at.is_some_and(|time| time <= now) {
+            self.kill_at = None;
+            self.signal(KILL);
+        }
+        self.proxies.expire(now);
+    }
+
+    /// Sends a signal to the container's first process. It may have ended: its end is then about to be seen.
+    pub(super) fn signal(&self, number: i32) {
+        let _ = process::send_signal(self.init.pidfd.as_fd(), number);
+    }
+}

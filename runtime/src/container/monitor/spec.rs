@@ -1,0 +1,230 @@
+//! From a container's record to the launcher's values. Pure, but for the look-up of an exec's user.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::container::config::{Config, MountOrigin, NetworkMode};
+use crate::container::control::{ProcessRequest, StartRequest};
+use crate::container::environment;
+use crate::container::error::{Error, Result};
+use crate::container::image_tree;
+use crate::container::volumes;
+use crate::{
+    Capabilities, Ids, Join, Mount, MountSource, Network, Parent, Process, Resource, Rlimit,
+    Seccomp, Security, Spec,
+};
+
+/// Where a container's files are, as the monitor sees them.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    /// The directories of its layers, lowest first.
+    lowers: Vec<PathBuf>,
+    /// Its own.
+    upper: PathBuf,
+    /// Whether overlay's attributes are under `user.`.
+    user_xattrs: bool,
+}
+
+impl Files {
+    pub(super) fn new(request: &StartRequest, directory: &Path) -> Self {
+        let lowers = request
+            .lowers
+            .iter()
+            .map(|path| Path::new(Parent::STORE).join(path))
+            .collect();
+        Self {
+            lowers,
+            upper: directory.join("upper"),
+            user_xattrs: request.user_xattrs,
+        }
+    }
+}
+
+/// How to launch the container's first process. `mounts` are the detached mounts of its binds, in order.
+pub(super) fn container_spec(
+    config: &Config,
+    request: &StartRequest,
+    directory: &Path,
+    mounts: Vec<(OwnedFd, bool)>,
+) -> Result<Spec> {
+    let Files { lowers, upper, .. } = Files::new(request, directory);
+    let mut spec = Spec::new(lowers, upper, directory.join("work"), first_process(config));
+    // An upper that was mounted volatile can't be mounted again: only a container that never starts twice may be.
+    spec.volatile = config.auto_remove;
+    spec.read_only_root = config.read_only;
+    spec.hostname.clone_from(&config.hostname);
+    spec.hosts = request.hosts.clone().map(String::into_bytes);
+    spec.resolv_conf = request.resolv_conf.clone().map(String::into_bytes);
+    spec.mounts = mount_specs(config, mounts)?;
+    spec.network = network(config);
+    spec.security = security(config);
+    spec.seccomp = seccomp(config);
+    spec.shm_size = config.shm_size;
+    Ok(spec)
+}
+
+fn first_process(config: &Config) -> Process {
+    let settings = &config.process;
+    let mut env = environment::complete(&config.hostname, settings.terminal, &[&settings.env]);
+    environment::add_home(&mut env, &settings.home);
+    Process {
+        argv: bytes(&settings.argv()),
+        env: bytes(&env),
+        cwd: settings.cwd.clone().into_bytes(),
+        user: Ids {
+            uid: settings.uid,
+            gid: settings.gid,
+            groups: settings.groups.clone(),
+        },
+        capabilities: Capabilities(settings.capabilities),
+        no_new_privileges: settings.no_new_privileges,
+        rlimits: rlimits(&settings.rlimits),
+    }
+}
+
+/// How to launch a further process.
+pub(super) fn exec_join(config: &Config, files: &Files, request: &ProcessRequest) -> Result<Join> {
+    let user = image_tree::user_in(
+        &files.lowers,
+        &files.upper,
+        files.user_xattrs,
+        &request.user,
+    )?;
+    let mut env = request.env.clone();
+    environment::add_home(&mut env, &user.home);
+    let privileged = request.privileged || config.privileged;
+    Ok(Join {
+        process: Process {
+            argv: bytes(&request.argv),
+            env: bytes(&env),
+            cwd: request.cwd.clone().into_bytes(),
+            user: user.ids,
+            capabilities: if privileged {
+                Capabilities::ALL
+            } else {
+                Capabilities(config.process.capabilities)
+            },
+            no_new_privileges: config.process.no_new_privileges && !request.privileged,
+            rlimits: rlimits(&config.process.rlimits),
+        },
+        security: if privileged {
+            Security::Insecure
+        } else {
+            Security::Sandbox
+        },
+        seccomp: if privileged {
+            Seccomp::Unconfined
+        } else {
+            seccomp(config)
+        },
+        network: network(config),
+        cgroup: None,
+    })
+}
+
+fn mount_specs(config: &Config, detached: Vec<(OwnedFd, bool)>) -> Result<Vec<Mount>> {
+    let mut detached = detached.into_iter();
+    config
+        .mounts
+        .iter()
+        .map(|mount| {
+            let source = match &mount.source {
+                MountOrigin::Bind { path } => {
+                    let (mount, directory) = detached.next().ok_or_else(|| {
+                        Error::Invalid(format!("the start brought no mount for {}", path.display()))
+                    })?;
+                    MountSource::Detached {
+                        mount: Arc::new(mount),
+                        directory,
+                    }
+                }
+                MountOrigin::Volume { name, .. } => {
+                    MountSource::Store(volumes::data_directory(Path::new(Parent::STORE), name))
+                }
+                MountOrigin::Tmpfs { size, mode } => MountSource::Tmpfs {
+                    size: *size,
+                    mode: *mode,
+                },
+            };
+            Ok(Mount {
+                target: mount.target.clone().into_bytes(),
+                source,
+                read_only: mount.read_only,
+                no_exec: mount.no_exec,
+            })
+        })
+        .collect()
+}
+
+fn network(config: &Config) -> Network {
+    match config.network {
+        NetworkMode::Host => Network::Host,
+        NetworkMode::Default | NetworkMode::None => Network::None,
+    }
+}
+
+fn security(config: &Config) -> Security {
+    if config.privileged {
+        Security::Insecure
+    } else {
+        Security::Sandbox
+    }
+}
+
+fn seccomp(config: &Config) -> Seccomp {
+    if config.privileged || config.seccomp_unconfined {
+        Seccomp::Unconfined
+    } else {
+        Seccomp::Default
+    }
+}
+
+/// The resources by the kernel's numbers.
+const RESOURCES: [Resource; 16] = [
+    Resource::Cpu,
+    Resource::FileSize,
+    Resource::Data,
+    Resource::Stack,
+    Resource::Core,
+    Resource::Rss,
+    Resource::Processes,
+    Resource::OpenFiles,
+    Resource::LockedMemory,
+    Resource::AddressSpace,
+    Resource::Locks,
+    Resource::PendingSignals,
+    Resource::MessageQueues,
+    Resource::Nice,
+    Resource::RealTimePriority,
+    Resource::RealTimeTime,
+];
+
+fn rlimits(limits: &[(u32, u64, u64)]) -> Vec<Rlimit> {
+    limits
+        .iter()
+        .filter_map(|&(number, soft, hard)| {
+            Some(Rlimit {
+                resource: *RESOURCES.get(number as usize)?,
+                soft,
+                hard,
+            })
+        })
+        .collect()
+}
+
+fn bytes(texts: &[String]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.clone().into_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_stand_at_their_kernel_numbers() {
+        for (number, resource) in RESOURCES.iter().enumerate() {
+            assert_eq!(*resource as usize, number);
+        }
+    }
+}

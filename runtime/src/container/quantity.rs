@@ -1,0 +1,83 @@
+//! Sizes and durations as people write and read them, docker's way.
+
+use super::error::{Error, Result};
+
+/// Reads `64m`, `1g`, `512k`, `100b` or plain bytes.
+pub fn parse_size(text: &str) -> Result<u64> {
+    let invalid = || Error::Invalid(format!("invalid size: '{text}'"));
+    let lower = text.trim().to_ascii_lowercase();
+    let bare = lower
+        .strip_suffix("ib")
+        .or_else(|| lower.strip_suffix('b'))
+        .unwrap_or(&lower);
+    let (digits, shift) = match bare.as_bytes().last() {
+        Some(b'k') => (&bare[..bare.len() - 1], 10),
+        Some(b'm') => (&bare[..bare.len() - 1], 20),
+        Some(b'g') => (&bare[..bare.len() - 1], 30),
+        Some(b't') => (&bare[..bare.len() - 1], 40),
+        _ => (bare, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| invalid())?;
+    number.checked_mul(1 << shift).ok_or_else(invalid)
+}
+
+/// A time span in docker's words: `Less than a second`, `About an hour`, `3 weeks`.
+pub fn human_duration(seconds: u64) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    let hours = (seconds + HOUR / 2) / HOUR;
+    match seconds {
+        0 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..MINUTE => format!("{seconds} seconds"),
+        _ if seconds < 2 * MINUTE => "About a minute".to_owned(),
+        _ if seconds < HOUR => format!("{} minutes", seconds / MINUTE),
+        _ if hours == 1 => "About an hour".to_owned(),
+        _ if hours < 48 => format!("{hours} hours"),
+        _ if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
+        _ if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
+        _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
+        _ => format!("{} years", hours / 24 / 365),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, size) in [
+            ("64m", 64 << 20),
+            ("1G", 1 << 30),
+            ("2kb", 2048),
+            ("100b", 100),
+            ("7", 7),
+            ("1MiB", 1 << 20),
+        ] {
+            assert_eq!(parse_size(text).unwrap(), size, "{text}");
+        }
+        for text in ["", "m", "-1", "1.5x", "99999999999t"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (seconds, text) in [
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (120, "2 minutes"),
+            (3600, "About an hour"),
+            (2 * 3600, "2 hours"),
+            (3 * 86400, "3 days"),
+            (15 * 86400, "2 weeks"),
+            (100 * 86400, "3 months"),
+            (800 * 86400, "2 years"),
+        ] {
+            assert_eq!(human_duration(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Starting a container: its monitor is born, and says whether the container runs.
+
+use std::fs::OpenOptions;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::Containers;
+use super::config::{Config, MountOrigin};
+use super::containers::Container;
+use super::control::{AttachRequest, Channel, Reply, StartRequest};
+use super::create::relative_lowers;
+use super::error::{Context, Error, Result};
+use super::image_tree::{self, ImageTree};
+use super::log::Stream;
+use super::name_files::{self, HostFiles};
+use super::session::Session;
+use super::state::{Status, boot_id};
+use crate::{Launcher, WindowSize};
+
+/// Which of a container's streams the caller wants to be connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attach {
+    /// Wants to write to it.
+    pub stdin: bool,
+    /// Wants its output, and with a terminal everything it shows.
+    pub stdout: bool,
+    /// Wants its errors.
+    pub stderr: bool,
+}
+
+impl Attach {
+    /// Output and errors.
+    pub const OUTPUT: Self = Self {
+        stdin: false,
+        stdout: true,
+        stderr: true,
+    };
+}
+
+/// How to start a container.
+#[derive(Clone, Debug, Default)]
+pub struct StartOptions {
+    /// Streams to be connected to from the first byte on.
+    pub attach: Attach,
+    /// Size of its terminal.
+    pub size: WindowSize,
+    /// The host's name files.
+    pub host_files: HostFiles,
+}
+
+impl Containers {
+    /// Starts a container. When this returns its program runs, and its ports are open. Dropping the session leaves it running.
+    pub fn start(
+        &self,
+        container: &Container,
+        launcher: &Launcher,
+        options: &StartOptions,
+    ) -> Result<Session> {
+        let config = container.config();
+        if container.state()?.status == Status::Running {
+            return Err(Error::AlreadyRunning(config.name.clone()));
+        }
+        let tree = ImageTree::open(&self.store, &config.image.layers)?;
+        let (attach, pipes) = Pipes::open(
+            options.attach,
+            config.process.terminal,
+            config.process.open_stdin,
+        )?;
+        let request = StartRequest {
+            id: config.id.to_string(),
+            lowers: relative_lowers(&self.store, tree.lowers())?,
+            hosts: Some(name_files::hosts(config, &options.host_files)),
+            resolv_conf: Some(name_files::resolv_conf(config, &options.host_files)),
+            boot_id: boot_id(),
+            user_xattrs: image_tree::user_xattrs(&self.store),
+            attach,
+            size: (options.size.rows, options.size.columns),
+        };
+        let message =
+            serde_json::to_vec(&request).map_err(|error| Error::Invalid(error.to_string()))?;
+        let channel = self.spawn_monitor(launcher, config, &message, &pipes)?;
+        let Pipes { readers, writers } = pipes;
+        drop(writers);
+        match channel
+            .receive::<Reply>()
+            .context(|| format!("starting container {}", config.name))?
+        {
+            Some((Reply::Started, descriptors)) => Ok(Session::new(
+                config,
+                channel,
+                readers,
+                descriptors.into_iter().next(),
+                true,
+            )),
+            Some((Reply::Failed(error), _)) => Err(self.name_port_owner(error.into())),
+            Some(_) => Err(Error::Failed(format!(
+                "the monitor of container {} gave a strange answer",
+                config.name
+            ))),
+            None => Err(Error::MonitorLost(config.name.clone())),
+        }
+    }
+
+    fn spawn_monitor(
+        &self,
+        launcher: &Launcher,
+        config: &Config,
+        message: &[u8],
+        pipes: &Pipes,
+    ) -> Result<Channel> {
+        let (ours, theirs) =
+            Channel::pair().context(|| "making a connection to the monitor".to_owned())?;
+        let null = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .context(|| "opening /dev/null".to_owned())?;
+        let mounts = detach_binds(config)?;
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd(), null.as_fd()];
+        descriptors.extend(pipes.writers.iter().map(AsFd::as_fd));
+        descriptors.extend(mounts.iter().map(AsFd::as_fd));
+        launcher
+            .spawn_monitor(message, &descriptors)
+            .map_err(|error| Error::Failed(error.to_string()))?;
+        Ok(ours)
+    }
+
+    /// Adds to a port conflict which container has the port, if one has.
+    fn name_port_owner(&self, error: Error) -> Error {
+        let Error::Port { address, reason } = error else {
+            return error;
+        };
+        let Some(port) = address
+            .parse::<std::net::SocketAddr>()
+            .ok()
+            .map(|address| address.port())
+        else {
+            return Error::Port { address, reason };
+        };
+        let owner = self
+            .list()
+            .unwrap_or_default()
+            .into_iter()
+            .find(|container| {
+                container
+                    .state()
+                    .is_ok_and(|state| state.ports.iter().any(|bound| bound.host.port() == port))
+            });
+        let reason = owner.map_or(reason.clone(), |owner| {
+            format!("{reason} (by container {})", owner.name())
+        });
+        Error::Port { address, reason }
+    }
+}
+
+/// The mounts of a container's binds, taken from the host as it is now.
+fn detach_binds(config: &Config) -> Result<Vec<OwnedFd>> {
+    let mut mounts = Vec::new();
+    for mount in &config.mounts {
+        if let MountOrigin::Bind { path } = &mount.source {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                | OpenTreeFlags::AT_RECURSIVE;
+            mounts.push(
+                open_tree(CWD, path, flags)
+                    .context(|| format!("taking the mount of {}", path.display()))?,
+            );
+        }
+    }
+    Ok(mounts)
+}
+
+/// The pipes of an attached client.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub readers: Vec<(OwnedFd, Stream)>,
+    pub writers: Vec<OwnedFd>,
+}
+
+impl Pipes {
+    /// Makes what is needed; a terminal has one stream, and its descriptor is wanted for its size in any case.
+    pub(super) fn open(
+        wanted: Attach,
+        terminal: bool,
+        open_stdin: bool,
+    ) -> Result<(AttachRequest, Self)> {
+        let attached = wanted.stdin || wanted.stdout || wanted.stderr;
+        let request = AttachRequest {
+            stdin: (wanted.stdin && open_stdin) || (terminal && attached),
+            stdout: wanted.stdout || (terminal && wanted.stderr),
+            stderr: wanted.stderr && !terminal,
+        };
+        let mut pipes = Self {
+            readers: Vec::new(),
+            writers: Vec::new(),
+        };
+        for (wanted, stream) in [
+            (request.stdout, Stream::Stdout),
+            (request.stderr, Stream::Stderr),
+        ] {
+            if wanted {
+                let (reader, writer) =
+                    pipe_with(PipeFlags::CLOEXEC).context(|| "making a pipe".to_owned())?;
+                pipes.readers.push((reader, stream));
+                pipes.writers.push(writer);
+            }
+        }
+        Ok((request, pipes))
+    }
+}
