@@ -152,6 +152,11 @@ impl Error {
         }
     }
 
+    /// True if a certificate was not believed.
+    pub(crate) fn is_about_trust(&self) -> bool {
+        matches!(self, Self::Network { reason, .. } if reason.contains("certificate"))
+    }
+
     /// True when the same request may well succeed if it is sent again.
     pub(crate) fn is_transient(&self) -> bool {
         match self {

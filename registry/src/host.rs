@@ -278,9 +278,14 @@ impl Host {
                 request.meter.clone(),
             )
             .once();
-            if let Ok(answer) = self.transport.exchange(&probe, None, &self.trust).await {
-                answer.finish().await;
-                scheme = "https";
+            match self.transport.exchange(&probe, None, &self.trust).await {
+                Ok(answer) => {
+                    answer.finish().await;
+                    scheme = "https";
+                }
+                // It speaks TLS, with a certificate that is not trusted here: that is what the user must hear.
+                Err(error @ Error::Network { .. }) if error.is_about_trust() => return Err(error),
+                Err(_) => {}
             }
         }
         *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme);

@@ -13,7 +13,7 @@ pub struct DockerRegistry {
     /// `127.0.0.1:<port>`.
     pub address: String,
     log: PathBuf,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl DockerRegistry {
@@ -24,6 +24,19 @@ impl DockerRegistry {
 
     /// A registry with one user, or with none.
     pub fn start_with(user: Option<(&str, &str)>) -> Option<Self> {
+        Self::launch(user, false)
+    }
+
+    /// A registry that speaks TLS, with a certificate of an authority of its own (see [`DockerRegistry::authority`]).
+    pub fn start_tls() -> Option<Self> {
+        if super::has("openssl") {
+            Self::launch(None, true)
+        } else {
+            None
+        }
+    }
+
+    fn launch(user: Option<(&str, &str)>, tls: bool) -> Option<Self> {
         if !super::has("docker-registry") || (user.is_some() && !super::has("htpasswd")) {
             return None;
         }
@@ -43,8 +56,13 @@ impl DockerRegistry {
                 file.display()
             )
         });
+        let tls = if tls {
+            make_certificates(root)
+        } else {
+            String::new()
+        };
         let config = format!(
-            "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: false\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n{auth}",
+            "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: false\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n{tls}{auth}",
             root.join("data").display()
         );
         let file = root.join("config.yml");
@@ -63,7 +81,7 @@ impl DockerRegistry {
             child,
             address,
             log,
-            _directory: directory,
+            directory,
         };
         registry.wait();
         Some(registry)
@@ -86,6 +104,21 @@ impl DockerRegistry {
         format!("{}/{rest}", self.address)
     }
 
+    /// The certificate of the authority of a registry that speaks TLS.
+    pub fn authority(&self) -> Vec<u8> {
+        fs::read(self.directory.path().join("ca.pem")).unwrap()
+    }
+
+    /// The requests in the access log with their protocol: `METHOD path HTTP/2.0`.
+    pub fn protocols(&self) -> Vec<String> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        let quoted = log.lines().filter_map(|line| line.split('"').nth(1));
+        quoted
+            .filter(|text| text.contains(" HTTP/"))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The requests in the access log: `METHOD path`.
     pub fn requests(&self) -> Vec<String> {
         let log = fs::read_to_string(&self.log).unwrap();
@@ -106,4 +139,65 @@ impl Drop for DockerRegistry {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Makes an authority and a certificate for 127.0.0.1; gives the registry's settings for them.
+fn make_certificates(root: &std::path::Path) -> String {
+    let at = |name: &str| root.join(name).display().to_string();
+    let key = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+    ];
+    let openssl =
+        |first: &[&str], last: &[&str]| _ = super::run("openssl", &[first, last].concat());
+    openssl(
+        &[
+            "req",
+            "-x509",
+            "-subj",
+            "/CN=kiln test authority",
+            "-days",
+            "2",
+            "-keyout",
+            &at("ca.key"),
+            "-out",
+            &at("ca.pem"),
+        ],
+        &key,
+    );
+    openssl(
+        &[
+            "req",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-keyout",
+            &at("key.pem"),
+            "-out",
+            &at("csr.pem"),
+        ],
+        &key,
+    );
+    fs::write(root.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    let sign = [
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-CAcreateserial",
+        "-in",
+        &at("csr.pem"),
+        "-CA",
+        &at("ca.pem"),
+        "-CAkey",
+        &at("ca.key"),
+    ];
+    openssl(&sign, &["-extfile", &at("names"), "-out", &at("cert.pem")]);
+    format!(
+        "  tls:\n    certificate: {}\n    key: {}\n",
+        at("cert.pem"),
+        at("key.pem")
+    )
 }
