@@ -1,2 +1,42 @@
 //! Builds, moves and runs container images without a daemon and without root.
-fn main() {}
+//!
+//! `main` reads as: become the zygote if this process is one; parse; enter the user namespace if the
+//! command touches layers; run the command; turn its outcome into an exit code.
+
+mod cli;
+mod commands;
+mod error;
+mod format;
+mod helper;
+mod host;
+mod output;
+mod settings;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::error::CommandError;
+use crate::settings::Settings;
+
+fn main() -> ExitCode {
+    // A process that was started as the launcher's zygote never comes back from here.
+    kiln_runtime::init();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return error::usage(&error, std::env::args_os()),
+    };
+    match run(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => error.report(),
+    }
+}
+
+/// Runs one command. The code of a container's process is passed through.
+fn run(cli: Cli) -> Result<u8, CommandError> {
+    let settings = Settings::resolve(&cli.global)?;
+    host::enter(&settings, cli.command.needs_user_namespace())?;
+    commands::run(cli.command, &settings)
+}

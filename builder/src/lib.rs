@@ -33,5 +33,5 @@ pub use cancel::{Cancel, CancelGuard};
 pub use error::{BuildError, StepFailure};
 pub use event::{Event, Sink, StepNumber};
 pub use host::{Host, ImageError, Images, LauncherProvider};
-pub use registry_images::RegistryImages;
+pub use registry_images::{ClientProvider, RegistryImages};
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};

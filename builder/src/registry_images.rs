@@ -1,5 +1,8 @@
 //! Base images from the store, else from their registry: the one place of this crate that talks to registries.
 
+use std::fmt;
+use std::sync::Arc;
+
 use kiln_registry::{Client, PullOptions, pull};
 use kiln_store::{Error, Image, Platform, Reference, Store};
 use tokio::runtime::Handle;
@@ -8,23 +11,30 @@ use crate::event::{Event, Sink};
 use crate::host::{ImageError, Images};
 use crate::request::PullPolicy;
 
+/// Makes a client and names the runtime that it belongs to, or gives those that are there already. Called when an image has
+/// to be fetched: a build whose bases are all in the store makes no connection and starts no threads for one.
+pub type ClientProvider = Arc<dyn Fn() -> Result<(Client, Handle), String> + Send + Sync>;
+
 /// Images of a store, pulled into it when they are not there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RegistryImages {
     store: Store,
-    client: Client,
-    runtime: Handle,
+    client: ClientProvider,
+}
+
+impl fmt::Debug for RegistryImages {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RegistryImages")
+            .field("store", &self.store.root())
+            .finish_non_exhaustive()
+    }
 }
 
 impl RegistryImages {
-    /// Takes the store, and a client with the runtime that it belongs to. Pulls block the calling thread, which must not be
-    /// one of that runtime's own.
-    pub fn new(store: Store, client: Client, runtime: Handle) -> Self {
-        Self {
-            store,
-            client,
-            runtime,
-        }
+    /// Takes the store, and a way to a client. Pulls block the calling thread, which must not be one of the client's runtime.
+    pub fn new(store: Store, client: ClientProvider) -> Self {
+        Self { store, client }
     }
 
     /// The local image, if all of it is there.
@@ -78,21 +88,19 @@ impl Images for RegistryImages {
         let began = std::time::Instant::now();
         let forward = |event: kiln_registry::Event| events.event(Event::Registry(&event));
         let options = PullOptions::default();
+        let (client, runtime) = (self.client)().map_err(ImageError::Failed)?;
         let pulling = pull(
-            &self.client,
+            &client,
             &self.store,
             &reference,
             platform,
             &options,
             &forward,
         );
-        let pulled = self
-            .runtime
-            .block_on(pulling)
-            .map_err(|error| match error {
-                kiln_registry::Error::NotFound(_) => ImageError::NotFound(error.to_string()),
-                error => ImageError::Failed(error.to_string()),
-            })?;
+        let pulled = runtime.block_on(pulling).map_err(|error| match error {
+            kiln_registry::Error::NotFound(_) => ImageError::NotFound(error.to_string()),
+            error => ImageError::Failed(error.to_string()),
+        })?;
         events.event(Event::Pulled {
             reference: &name,
             duration: began.elapsed(),

@@ -1,0 +1,101 @@
+//! `kiln build`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::TlsArgs;
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// Bars on a terminal, plain lines otherwise
+    Auto,
+    /// Bars
+    Tty,
+    /// One line an event
+    Plain,
+    /// One JSON object a line
+    #[value(alias = "rawjson")]
+    Json,
+    /// Errors only
+    #[value(alias = "none")]
+    Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Name of the result, `name[:tag]`
+    #[arg(long, short, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Name of the Dockerfile, `-` for standard input [default: CONTEXT/Dockerfile]
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Value for an ARG; without a value, taken from the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// Label for the image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Platform to build for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+    /// Run every step, whatever the cache holds
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Stages to build without the cache
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub no_cache_filter: Vec<String>,
+    /// Ask the registry for newer base images
+    #[arg(long)]
+    pub pull: bool,
+    /// Network of RUN steps: `host`, `none` or `default`
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub network: String,
+    /// Secret for RUN steps: `id=ID[,src=FILE|,env=NAME]`
+    #[arg(long, value_name = "SECRET")]
+    pub secret: Vec<String>,
+    /// Allow what a Dockerfile may not take by itself: `security.insecure`, `network.host`
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub allow: Vec<String>,
+    /// Steps at once [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Say why each step ran or was cached
+    #[arg(long)]
+    pub explain: bool,
+    /// Push the result to the registries of its names
+    #[arg(long)]
+    pub push: bool,
+    /// Keep the result in the store (always done)
+    #[arg(long)]
+    pub load: bool,
+    /// Write the image's ID to FILE
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+    /// Write what was built to FILE, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Print the image's ID and nothing else
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// How progress is shown
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "auto",
+        env = "BUILDKIT_PROGRESS"
+    )]
+    pub progress: ProgressMode,
+    /// Report mistakes in the Dockerfile and stop
+    #[arg(long)]
+    pub check: bool,
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// Folder with the files that COPY and ADD take
+    #[arg(value_name = "CONTEXT")]
+    pub context: PathBuf,
+}

@@ -1,0 +1,293 @@
+//! `kiln run`, `exec` and the life of containers.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ProgressMode, TlsArgs};
+
+/// What a container is made of: shared by `run` and `create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    pub help: Option<bool>,
+    /// Name of the container
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Remove the container, with its anonymous volumes, when it stops
+    #[arg(long)]
+    pub rm: bool,
+    /// Keep standard input open
+    #[arg(long, short)]
+    pub interactive: bool,
+    /// Give the process a terminal
+    #[arg(long, short)]
+    pub tty: bool,
+    /// Environment variable; without a value, taken from this environment
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// File with environment variables
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Working directory
+    #[arg(long, short, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// User, `name|uid[:group|gid]`
+    #[arg(long, short, value_name = "USER")]
+    pub user: Option<String>,
+    /// Program instead of the image's entry point
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Host name
+    #[arg(long, short = 'h', value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Line for /etc/hosts
+    #[arg(long, value_name = "NAME:IP")]
+    pub add_host: Vec<String>,
+    /// DNS server
+    #[arg(long, value_name = "IP")]
+    pub dns: Vec<String>,
+    /// DNS search domain
+    #[arg(long, value_name = "DOMAIN")]
+    pub dns_search: Vec<String>,
+    /// Option for /etc/resolv.conf
+    #[arg(long, value_name = "OPTION")]
+    pub dns_option: Vec<String>,
+    /// Label
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Publish a port: `[IP:][HOSTPORT:]PORT[/tcp|/udp]`
+    #[arg(long, short, value_name = "PORT")]
+    pub publish: Vec<String>,
+    /// Port that the container listens on, for `--publish-all`
+    #[arg(long, value_name = "PORT")]
+    pub expose: Vec<String>,
+    /// Publish all ports that the image exposes, on random host ports
+    #[arg(long, short = 'P')]
+    pub publish_all: bool,
+    /// Bind a directory or a volume: `SOURCE:TARGET[:OPTIONS]`
+    #[arg(long, short, value_name = "VOLUME")]
+    pub volume: Vec<String>,
+    /// Bind, volume or tmpfs: `type=...,source=...,target=...`
+    #[arg(long, value_name = "MOUNT")]
+    pub mount: Vec<String>,
+    /// Empty in-memory file system: `TARGET[:OPTIONS]`
+    #[arg(long, value_name = "TARGET")]
+    pub tmpfs: Vec<String>,
+    /// Network: `private` (own, with loopback; the default), `none` or `host`
+    #[arg(long, value_name = "MODE", alias = "net")]
+    pub network: Option<String>,
+    /// Make the root file system read-only
+    #[arg(long)]
+    pub read_only: bool,
+    /// No seccomp filter, no masked paths, all capabilities
+    #[arg(long)]
+    pub privileged: bool,
+    /// Capability to add
+    #[arg(long, value_name = "CAPABILITY")]
+    pub cap_add: Vec<String>,
+    /// Capability to drop
+    #[arg(long, value_name = "CAPABILITY")]
+    pub cap_drop: Vec<String>,
+    /// `no-new-privileges` or `seccomp=unconfined`
+    #[arg(long, value_name = "OPTION")]
+    pub security_opt: Vec<String>,
+    /// Size of /dev/shm in bytes, or with k, m, g
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+    /// Limit: `NAME=SOFT[:HARD]`
+    #[arg(long, value_name = "LIMIT")]
+    pub ulimit: Vec<String>,
+    /// Signal that stops the container
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+    /// Seconds until SIGKILL follows the stop signal
+    #[arg(long, value_name = "SECONDS")]
+    pub stop_timeout: Option<u32>,
+    /// Write the container's ID to FILE
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Option<PathBuf>,
+    /// When to ask the registry: `missing`, `always` or `never`
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    pub pull: String,
+    /// Platform to choose from a multi-platform image
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+    /// How progress of a pull is shown
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub progress: ProgressMode,
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// Image
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Command and its arguments
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Run in the background and print the container's ID
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Keys that leave the terminal and let the container run
+    #[arg(long, value_name = "KEYS")]
+    pub detach_keys: Option<String>,
+    #[command(flatten)]
+    pub create: CreateArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Show the output and wait for the end
+    #[arg(long, short)]
+    pub attach: bool,
+    /// Keep standard input open
+    #[arg(long, short)]
+    pub interactive: bool,
+    /// Containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Seconds until SIGKILL follows the stop signal
+    #[arg(
+        long,
+        short,
+        alias = "timeout",
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
+    pub time: Option<i64>,
+    /// Signal instead of the image's stop signal
+    #[arg(long, short, value_name = "SIGNAL")]
+    pub signal: Option<String>,
+    /// Containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// Signal
+    #[arg(long, short, value_name = "SIGNAL", default_value = "KILL")]
+    pub signal: String,
+    /// Containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// Kill the container first when it runs
+    #[arg(long, short)]
+    pub force: bool,
+    /// Remove its anonymous volumes too
+    #[arg(long, short)]
+    pub volumes: bool,
+    /// Containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ContainersArgs {
+    /// Containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Keep standard input open
+    #[arg(long, short)]
+    pub interactive: bool,
+    /// Give the process a terminal
+    #[arg(long, short)]
+    pub tty: bool,
+    /// Run in the background
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Environment variable
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Working directory
+    #[arg(long, short, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// User, `name|uid[:group|gid]`
+    #[arg(long, short, value_name = "USER")]
+    pub user: Option<String>,
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+    /// Command and its arguments
+    #[arg(
+        required = true,
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// Also list containers that don't run
+    #[arg(long, short)]
+    pub all: bool,
+    /// Print IDs only
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Don't shorten
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Condition: `name=`, `status=`, `label=`, `ancestor=`, `id=`
+    #[arg(long, short, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// `json`, `table` or a template such as `{{.ID}} {{.Names}}`
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Go on until the container stops
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Show times
+    #[arg(long, short)]
+    pub timestamps: bool,
+    /// Number of lines from the end, or `all`
+    #[arg(long, short = 'n', value_name = "N", default_value = "all")]
+    pub tail: String,
+    /// Only what came after this time, or this long ago (`10m`)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only what came before this time, or this long ago
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// `json` or a template such as `{{.State.Status}}`
+    #[arg(long, short, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// `container` or `image`
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Containers or images
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+}

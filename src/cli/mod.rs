@@ -1,0 +1,118 @@
+//! The command line as clap types: words, flags and help, no behaviour.
+//!
+//! Words and flags are Docker's and buildx's, so that habits and scripts carry over.
+
+mod build;
+mod containers;
+mod images;
+mod registry;
+mod tools;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use build::{BuildArgs, ProgressMode};
+pub use containers::{
+    ContainersArgs, CreateArgs, ExecArgs, InspectArgs, KillArgs, LogsArgs, PsArgs, RemoveArgs,
+    RunArgs, StartArgs, StopArgs,
+};
+pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
+pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
+pub use tools::{CheckArgs, DebugArgs, DebugCommand, FormatArgs};
+
+/// Builds, moves and runs container images without a daemon and without root
+#[derive(Debug, Parser)]
+#[command(
+    name = "kiln",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// Where images, layers and containers are kept
+    #[arg(long, global = true, value_name = "DIR", env = "KILN_ROOT")]
+    pub root: Option<PathBuf>,
+    /// Folder of Docker's client configuration (credentials)
+    #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// How a listing is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Style {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<BuildArgs>),
+    /// Report mistakes in a Dockerfile without building it
+    Check(CheckArgs),
+    /// Upload an image to a registry
+    Push(PushArgs),
+    /// Download an image from a registry
+    Pull(PullArgs),
+    /// Store credentials for a registry
+    Login(LoginArgs),
+    /// Forget the credentials for a registry
+    Logout(LogoutArgs),
+    /// Create a container from an image and run it
+    #[command(disable_help_flag = true)]
+    Run(Box<RunArgs>),
+    /// Create a container without starting it
+    #[command(disable_help_flag = true)]
+    Create(Box<CreateArgs>),
+    /// Start stopped containers
+    Start(StartArgs),
+    /// Stop running containers: the stop signal, then SIGKILL
+    Stop(StopArgs),
+    /// Stop containers and start them again
+    Restart(StopArgs),
+    /// Send a signal to running containers
+    Kill(KillArgs),
+    /// Remove containers
+    Rm(RemoveArgs),
+    /// Run a command in a running container
+    Exec(ExecArgs),
+    /// Wait until containers stop and print their exit codes
+    Wait(ContainersArgs),
+    /// List containers
+    Ps(PsArgs),
+    /// Print the output of a container
+    Logs(LogsArgs),
+    /// Print everything known about containers or images, as JSON
+    Inspect(InspectArgs),
+    /// List images
+    Images(ImagesArgs),
+    /// Give an image another name
+    Tag(TagArgs),
+    /// Remove images
+    Rmi(RemoveImageArgs),
+    /// Show how an image was made
+    History(HistoryArgs),
+    /// Remove what no image, container or running command uses
+    Prune(PruneArgs),
+    /// Show what the store holds and how much of the disk it takes
+    Df(FormatArgs),
+    /// Show versions
+    Version(FormatArgs),
+    /// Show the store and what this machine allows
+    Info(FormatArgs),
+    /// Check what this machine allows and say how to mend what is missing
+    Doctor(FormatArgs),
+    /// Look inside: for tests and tools
+    #[command(hide = true)]
+    Debug(DebugArgs),
+}

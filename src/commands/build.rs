@@ -1,0 +1,337 @@
+//! `kiln build`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use kiln_builder::{Allow, BuildError, BuildRequest, Built, Network, PullPolicy, Secret};
+use kiln_store::{Platform, Reference};
+use serde_json::json;
+
+use crate::cli::BuildArgs;
+use crate::error::CommandError;
+use crate::format;
+use crate::host::Host;
+use crate::output::{self, Progress};
+use crate::settings::{Settings, variable};
+
+/// Builds an image.
+pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let (request, source) = request(args)?;
+    if args.check {
+        return super::check::report(&source.name, &source.text, super::check::Style::Text);
+    }
+    let host = Host::new(settings, &args.tls)?;
+    let progress = Progress::new(args.progress, args.quiet, args.explain);
+    let started = std::time::Instant::now();
+    let result = kiln_builder::build(&request, &host.for_build()?, &progress);
+    progress.finish();
+    let built = result.map_err(|error| failure(&error, &source))?;
+    output::diagnostics(&source.name, &source.text, &built.warnings);
+    write_results(args, &built)?;
+    summary(args, &built, started.elapsed())?;
+    if args.push {
+        if request.tags.is_empty() {
+            return Err(
+                CommandError::usage("nothing to push: the image has no name")
+                    .hint("give it one with `--tag`"),
+            );
+        }
+        for tag in &request.tags {
+            super::push::push(&host, &tag.to_string(), args.progress, args.quiet)?;
+        }
+    }
+    Ok(0)
+}
+
+/// A Dockerfile as the user named it.
+#[derive(Debug)]
+pub struct Source {
+    /// How messages call it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Source {
+    /// Reads the Dockerfile: `-` is standard input, nothing is `Dockerfile` (or `dockerfile`) in the context.
+    pub fn read(
+        file: Option<&Path>,
+        context: &Path,
+    ) -> Result<(Self, Option<PathBuf>), CommandError> {
+        if file == Some(Path::new("-")) {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("reading the Dockerfile from standard input")?;
+            return Ok((
+                Self {
+                    name: "-".to_owned(),
+                    text,
+                },
+                None,
+            ));
+        }
+        let path = match file {
+            Some(file) => file.to_path_buf(),
+            None => default_file(context)?,
+        };
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("reading the Dockerfile `{}`", path.display()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            CommandError::usage(format!(
+                "{}: not UTF-8 at byte {}",
+                path.display(),
+                error.utf8_error().valid_up_to()
+            ))
+        })?;
+        Ok((
+            Self {
+                name: path.display().to_string(),
+                text,
+            },
+            Some(path),
+        ))
+    }
+}
+
+fn default_file(context: &Path) -> Result<PathBuf, CommandError> {
+    for name in ["Dockerfile", "dockerfile"] {
+        let path = context.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    Err(
+        CommandError::usage(format!("there is no Dockerfile in `{}`", context.display()))
+            .hint("name it with `-f FILE`, or give the folder that holds it")
+            .code(1),
+    )
+}
+
+/// Everything that the builder needs to know, from the flags.
+fn request(args: &BuildArgs) -> Result<(BuildRequest, Source), CommandError> {
+    if !args.context.is_dir() {
+        let message = format!(
+            "the build context `{}` is not a folder",
+            args.context.display()
+        );
+        return Err(CommandError::usage(message).code(1));
+    }
+    let (source, path) = Source::read(args.file.as_deref(), &args.context)?;
+    let mut request = BuildRequest::new(source.text.clone());
+    request.dockerfile_name.clone_from(&source.name);
+    request.ignore = ignore_file(path.as_deref(), &args.context)?;
+    request.context = Some(std::path::absolute(&args.context)?);
+    request.target.clone_from(&args.target);
+    request.build_args = build_args(&args.build_arg)?;
+    request.labels = super::pairs(&args.label, "--label")?;
+    request.platform = args
+        .platform
+        .as_deref()
+        .map(str::parse::<Platform>)
+        .transpose()?;
+    request.tags = args
+        .tag
+        .iter()
+        .map(|tag| tag.parse::<Reference>())
+        .collect::<Result<_, _>>()?;
+    request.no_cache = args.no_cache;
+    request.no_cache_filter.clone_from(&args.no_cache_filter);
+    request.pull = if args.pull {
+        PullPolicy::Always
+    } else {
+        PullPolicy::Missing
+    };
+    request.source_date_epoch = source_date_epoch(&request.build_args)?;
+    request.allow = allow(&args.allow)?;
+    request.network = network(&args.network, &mut request.allow)?;
+    request.jobs = args.jobs;
+    request.secrets = secrets(&args.secret)?;
+    Ok((request, source))
+}
+
+/// The ignore file beside the Dockerfile, else the one at the context's root (dockerfile reference, `.dockerignore`).
+fn ignore_file(dockerfile: Option<&Path>, context: &Path) -> Result<Option<String>, CommandError> {
+    let beside = dockerfile.map(|path| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for path in beside.into_iter().chain([context.join(".dockerignore")]) {
+        match std::fs::read(&path) {
+            Ok(bytes) => return Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(anyhow::Error::new(error)
+                    .context(format!("reading `{}`", path.display()))
+                    .into());
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// `NAME=VALUE`, or `NAME` with the value of this environment; an unset one stays undefined, as with docker.
+fn build_args(args: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut values = BTreeMap::new();
+    for arg in args {
+        match arg.split_once('=') {
+            Some(("", _)) => {
+                return Err(CommandError::usage(format!(
+                    "--build-arg `{arg}` has no name"
+                )));
+            }
+            Some((name, value)) => drop(values.insert(name.to_owned(), value.to_owned())),
+            None => {
+                if let Some(value) = std::env::var_os(arg) {
+                    values.insert(arg.clone(), value.to_string_lossy().into_owned());
+                }
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// Seconds since 1970 from `--build-arg SOURCE_DATE_EPOCH=` or the environment.
+fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, CommandError> {
+    let given = build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| {
+        variable("SOURCE_DATE_EPOCH").map(|value| value.to_string_lossy().into_owned())
+    });
+    given
+        .map(|text| {
+            text.parse()
+                .map_err(|_| CommandError::usage(format!("invalid SOURCE_DATE_EPOCH: {text}")))
+        })
+        .transpose()
+}
+
+fn allow(entitlements: &[String]) -> Result<Allow, CommandError> {
+    let mut allow = Allow::default();
+    for name in entitlements {
+        match name.as_str() {
+            "network.host" => allow.network_host = true,
+            "security.insecure" => allow.security_insecure = true,
+            other => {
+                return Err(
+                    CommandError::usage(format!("unknown entitlement `{other}`"))
+                        .hint("`network.host` and `security.insecure` exist"),
+                );
+            }
+        }
+    }
+    Ok(allow)
+}
+
+/// The network of steps that name none. Whoever asks for `host` on the command line allows it by that.
+fn network(mode: &str, allow: &mut Allow) -> Result<Network, CommandError> {
+    match mode {
+        "default" => Ok(Network::Default),
+        "none" => Ok(Network::None),
+        "host" => {
+            allow.network_host = true;
+            Ok(Network::Host)
+        }
+        other => Err(
+            CommandError::usage(format!("invalid network mode \"{other}\""))
+                .hint("`default`, `none` and `host` exist"),
+        ),
+    }
+}
+
+/// `id=ID[,src=FILE|,env=NAME]` as buildx reads it: without a source, the environment variable, else the file, of that name.
+fn secrets(args: &[String]) -> Result<BTreeMap<String, Secret>, CommandError> {
+    let mut secrets = BTreeMap::new();
+    for arg in args {
+        let (mut id, mut file, mut env) = (None, None, None);
+        for field in arg.split(',') {
+            match field.split_once('=') {
+                Some(("id", value)) => id = Some(value),
+                Some(("src" | "source", value)) => file = Some(value),
+                Some(("env", value)) => env = Some(value),
+                Some(("type", "file" | "env")) => {}
+                _ => {
+                    return Err(CommandError::usage(format!(
+                        "--secret: unexpected `{field}` in `{arg}`"
+                    )));
+                }
+            }
+        }
+        let id = id.ok_or_else(|| CommandError::usage(format!("--secret `{arg}` has no `id=`")))?;
+        secrets.insert(id.to_owned(), secret(id, file, env)?);
+    }
+    Ok(secrets)
+}
+
+fn secret(id: &str, file: Option<&str>, env: Option<&str>) -> Result<Secret, CommandError> {
+    use std::os::unix::ffi::OsStringExt;
+    if let Some(file) = file {
+        return Ok(Secret::File(PathBuf::from(file)));
+    }
+    match std::env::var_os(env.unwrap_or(id)) {
+        Some(value) => Ok(Secret::Value(value.into_vec())),
+        None if env.is_none() => Ok(Secret::File(PathBuf::from(id))),
+        None => Err(CommandError::usage(format!(
+            "secret `{id}`: environment variable is not set"
+        ))),
+    }
+}
+
+fn write_results(args: &BuildArgs, built: &Built) -> Result<(), CommandError> {
+    let id = built.image.id.to_string();
+    if let Some(file) = &args.iidfile {
+        std::fs::write(file, &id).with_context(|| format!("writing `{}`", file.display()))?;
+    }
+    if let Some(file) = &args.metadata_file {
+        let metadata = json!({
+            "containerimage.config.digest": id,
+            "containerimage.digest": built.manifest_digest().to_string(),
+            "image.name": args.tag.join(","),
+        });
+        std::fs::write(file, format!("{metadata:#}\n"))
+            .with_context(|| format!("writing `{}`", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The ID for scripts on standard output when it is asked for, a closing line for people otherwise.
+fn summary(args: &BuildArgs, built: &Built, elapsed: Duration) -> Result<(), CommandError> {
+    let id = &built.image.id;
+    if args.quiet {
+        output::data(&format!("{id}\n"))?;
+        return Ok(());
+    }
+    let ran = built
+        .steps
+        .iter()
+        .filter(|step| !step.outcome.is_cached())
+        .count();
+    let name = args
+        .tag
+        .first()
+        .map(|tag| format!(" {tag}"))
+        .unwrap_or_default();
+    let cached = built.steps.len() - ran;
+    output::talk(&format!(
+        "built{name} {id} in {}: {ran} steps ran, {cached} cached",
+        format::duration(elapsed)
+    ));
+    Ok(())
+}
+
+/// A failed build in people's words.
+fn failure(error: &BuildError, source: &Source) -> CommandError {
+    match error {
+        BuildError::Dockerfile(diagnostics) => {
+            output::diagnostics(&source.name, &source.text, diagnostics);
+            CommandError::silent(1)
+        }
+        BuildError::Step(failure) => {
+            output::step_failure(&source.name, &source.text, failure);
+            CommandError::silent(1)
+        }
+        other => CommandError::from(anyhow::anyhow!("{other}")),
+    }
+}

@@ -1,0 +1,288 @@
+//! The life of containers: `start stop restart kill rm wait ps logs`.
+
+use std::io::Write;
+
+use kiln_runtime::container::{Attach, Container, Containers, LogOptions, Moment, Status, Stream};
+use kiln_store::Digest;
+use serde_json::{Value, json};
+
+use super::run;
+use crate::cli::{ContainersArgs, KillArgs, LogsArgs, PsArgs, RemoveArgs, StartArgs, StopArgs};
+use crate::error::CommandError;
+use crate::host::Host;
+use crate::output;
+use crate::settings::Settings;
+
+/// Does the same with each container and prints the name it was called by; the others are done also when
+/// one fails.
+fn each(
+    settings: &Settings,
+    names: &[String],
+    act: impl Fn(&Host, &Containers, &Container) -> Result<(), CommandError>,
+) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let containers = Containers::open(host.store.clone())?;
+    let mut code = 0;
+    for name in names {
+        let done = containers
+            .find(name)
+            .map_err(CommandError::from)
+            .and_then(|container| act(&host, &containers, &container));
+        match done {
+            Ok(()) => output::data(&format!("{name}\n"))?,
+            Err(error) => {
+                let _ = error.report();
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Starts stopped containers.
+pub fn start(args: &StartArgs, settings: &Settings) -> Result<u8, CommandError> {
+    if !args.attach && !args.interactive {
+        return each(settings, &args.containers, |host, containers, container| {
+            if container.state()?.status == Status::Running {
+                return Ok(());
+            }
+            run::start(host, containers, container, Attach::default()).map(drop)
+        });
+    }
+    let [name] = args.containers.as_slice() else {
+        return Err(CommandError::usage(
+            "you cannot start and attach multiple containers at once",
+        ));
+    };
+    let host = Host::local(settings)?;
+    let containers = Containers::open(host.store.clone())?;
+    let container = containers.find(name)?;
+    let attach = Attach {
+        stdin: args.interactive,
+        ..Attach::OUTPUT
+    };
+    let session = run::start(&host, &containers, &container, attach)
+        .map_err(CommandError::in_container_command)?;
+    let tty = container.config().process.terminal;
+    run::follow(session, &container, args.interactive, tty, None)
+}
+
+/// Stops containers.
+pub fn stop(args: &StopArgs, settings: &Settings) -> Result<u8, CommandError> {
+    each(settings, &args.containers, |_, _, container| {
+        Ok(container.stop(args.time, args.signal.as_deref())?)
+    })
+}
+
+/// Stops containers and starts them again.
+pub fn restart(args: &StopArgs, settings: &Settings) -> Result<u8, CommandError> {
+    each(settings, &args.containers, |host, containers, container| {
+        container.stop(args.time, args.signal.as_deref())?;
+        run::start(host, containers, container, Attach::default()).map(drop)
+    })
+}
+
+/// Sends a signal.
+pub fn kill(args: &KillArgs, settings: &Settings) -> Result<u8, CommandError> {
+    each(settings, &args.containers, |_, _, container| {
+        Ok(container.kill(&args.signal)?)
+    })
+}
+
+/// Removes containers.
+pub fn remove(args: &RemoveArgs, settings: &Settings) -> Result<u8, CommandError> {
+    each(settings, &args.containers, |_, _, container| {
+        Ok(container.remove(args.force, args.volumes)?)
+    })
+}
+
+/// Waits for containers and prints their exit codes.
+pub fn wait(args: &ContainersArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let containers = Containers::open(host.store.clone())?;
+    for name in &args.containers {
+        let code = containers.find(name)?.wait()?;
+        output::data(&format!("{code}\n"))?;
+    }
+    Ok(0)
+}
+
+/// Lists containers.
+pub fn list(args: &PsArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let filters = args
+        .filter
+        .iter()
+        .map(|filter| Filter::parse(filter))
+        .collect::<Result<Vec<_>, _>>()?;
+    let by_status = filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Status(_)));
+    let now = Moment::now();
+    let mut rows = Vec::new();
+    for container in Containers::open(host.store.clone())?.list()? {
+        let state = container.state()?;
+        let shown = args.all || by_status || state.status == Status::Running;
+        let row = row(args, &container, &state, now);
+        if shown
+            && filters
+                .iter()
+                .all(|filter| filter.matches(&container, &row))
+        {
+            rows.push(row);
+        }
+    }
+    if args.quiet {
+        return super::print_rows(Some("{{.ID}}"), &[], &rows);
+    }
+    let columns = [
+        ("CONTAINER ID", "ID"),
+        ("IMAGE", "Image"),
+        ("COMMAND", "Command"),
+        ("CREATED", "RunningFor"),
+        ("STATUS", "Status"),
+        ("PORTS", "Ports"),
+        ("NAMES", "Names"),
+    ];
+    super::print_rows(args.format.as_deref(), &columns, &rows)
+}
+
+fn row(
+    args: &PsArgs,
+    container: &Container,
+    state: &kiln_runtime::container::State,
+    now: Moment,
+) -> Value {
+    /// Columns of a command that fit beside the others, as docker cuts them.
+    const WIDTH: usize = 20;
+    /// Digits of an ID that are shown.
+    const SHORT: usize = 12;
+    let config = container.config();
+    let mut command = container.command_text();
+    if !args.no_trunc && command.chars().count() > WIDTH {
+        command = command.chars().take(WIDTH - 1).chain(['…']).collect();
+    }
+    let id = container.id().as_str();
+    let labels: Vec<String> = config
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let created = config.created.rfc3339();
+    json!({
+        "ID": if args.no_trunc { id } else { &id[..SHORT] },
+        "Image": config.image.reference,
+        "Command": format!("\"{command}\""),
+        "CreatedAt": created,
+        "RunningFor": super::ago(&created),
+        "Status": container.status_text(state, now),
+        "State": state.status.word(),
+        "Ports": container.ports_text(state),
+        "Names": container.name(),
+        "Labels": labels.join(","),
+    })
+}
+
+/// One condition of `ps --filter`.
+enum Filter {
+    Id(String),
+    Name(String),
+    Status(String),
+    Label(String),
+    Ancestor(String),
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, CommandError> {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            CommandError::usage(format!(
+                "bad format of filter `{text}`: KEY=VALUE is expected"
+            ))
+        })?;
+        let value = value.to_owned();
+        match key {
+            "id" => Ok(Self::Id(value)),
+            "name" => Ok(Self::Name(value)),
+            "status" => Ok(Self::Status(value)),
+            "label" => Ok(Self::Label(value)),
+            "ancestor" => Ok(Self::Ancestor(value)),
+            other => Err(CommandError::usage(format!("invalid filter `{other}`"))
+                .hint("`id`, `name`, `status`, `label` and `ancestor` exist")),
+        }
+    }
+
+    fn matches(&self, container: &Container, row: &Value) -> bool {
+        let config = container.config();
+        match self {
+            Self::Id(prefix) => container.id().as_str().starts_with(prefix.as_str()),
+            Self::Name(part) => container.name().contains(part.trim_start_matches('/')),
+            Self::Status(status) => row["State"] == *status,
+            Self::Label(label) => match label.split_once('=') {
+                Some((key, value)) => config.labels.get(key).is_some_and(|found| found == value),
+                None => config.labels.contains_key(label),
+            },
+            Self::Ancestor(image) => config.image.reference == *image,
+        }
+    }
+}
+
+/// Prints what a container wrote, its errors on standard error.
+pub fn logs(args: &LogsArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let container = Containers::open(host.store.clone())?.find(&args.container)?;
+    let options = LogOptions {
+        follow: args.follow,
+        tail: match args.tail.as_str() {
+            "all" => None,
+            number => Some(number.parse().map_err(|_| {
+                CommandError::usage(format!("invalid value for \"tail\": {number}"))
+            })?),
+        },
+        since: args.since.as_deref().map(moment).transpose()?,
+        until: args.until.as_deref().map(moment).transpose()?,
+        timestamps: args.timestamps,
+    };
+    container.logs(&options, &mut |line| match line.stream {
+        Stream::Stderr => std::io::stderr().lock().write_all(&line.bytes),
+        _ => {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(&line.bytes)?;
+            stdout.flush()
+        }
+    })?;
+    Ok(0)
+}
+
+/// A time: RFC 3339, seconds since 1970, or how long ago (`10m`, `1h30m`).
+fn moment(text: &str) -> Result<Moment, CommandError> {
+    let invalid = || CommandError::usage(format!("`{text}` is neither a time nor a duration"));
+    let nanoseconds = if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        time.as_nanosecond()
+    } else if let Ok(seconds) = text.parse::<f64>() {
+        (seconds * 1e9) as i128
+    } else {
+        let span: jiff::SignedDuration = text.parse().map_err(|_| invalid())?;
+        jiff::Timestamp::now().as_nanosecond() - span.as_nanos()
+    };
+    u64::try_from(nanoseconds)
+        .map(Moment)
+        .map_err(|_| invalid())
+}
+
+/// Refuses to remove an image that a container is made from.
+pub fn refuse_if_used(host: &Host, digest: &Digest, name: &str) -> Result<(), CommandError> {
+    let image = host.store.image(digest)?;
+    for container in Containers::open(host.store.clone())?.list()? {
+        if container.config().image.id == image.id {
+            let message = format!(
+                "conflict: unable to remove {name}: container {} is using its image {}",
+                container.name(),
+                image.id
+            );
+            return Err(CommandError::usage(message)
+                .code(1)
+                .hint("remove the container first, or the image with `--force`"));
+        }
+    }
+    Ok(())
+}

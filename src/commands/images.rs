@@ -1,0 +1,273 @@
+//! `kiln images`, `tag`, `rmi`, `history`.
+
+use kiln_runtime::container::Containers;
+use kiln_store::{Digest, Image, Reference, Store};
+use serde_json::{Value, json};
+
+use crate::cli::{HistoryArgs, ImagesArgs, RemoveImageArgs, TagArgs};
+use crate::error::CommandError;
+use crate::format;
+use crate::host::Host;
+use crate::output;
+use crate::settings::Settings;
+
+/// Digits of an ID that are shown.
+const SHORT: usize = 12;
+
+/// Finds an image by name, by ID or by the beginning of its ID.
+pub fn find(store: &Store, name: &str) -> Result<Option<Digest>, CommandError> {
+    if let Ok(reference) = name.parse::<Reference>()
+        && let Some(digest) = store.resolve(&reference)?
+    {
+        return Ok(Some(digest));
+    }
+    let prefix = name.strip_prefix("sha256:").unwrap_or(name);
+    if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    for stored in store.images()? {
+        let Ok(image) = store.image(&stored.digest) else {
+            continue;
+        };
+        let matches =
+            image.id.0.hex().starts_with(prefix) || stored.digest.hex().starts_with(prefix);
+        if matches && !found.iter().any(|(id, _)| *id == image.id) {
+            found.push((image.id, stored.digest));
+        }
+    }
+    match found.as_slice() {
+        [] => Ok(None),
+        [(_, digest)] => Ok(Some(*digest)),
+        _ => Err(CommandError::usage(format!(
+            "`{name}` is the beginning of {} image IDs",
+            found.len()
+        ))
+        .code(1)),
+    }
+}
+
+/// Finds an image that has to be there.
+pub fn require(store: &Store, name: &str) -> Result<Digest, CommandError> {
+    find(store, name)?.ok_or_else(|| {
+        CommandError::usage(format!("No such image: {name}"))
+            .code(1)
+            .hint("`kiln images` lists what there is")
+    })
+}
+
+/// Lists images.
+pub fn list(args: &ImagesArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let mut rows = Vec::new();
+    for stored in host.store.images()? {
+        let image = host.store.image(&stored.digest)?;
+        let size: u64 = layer_bytes(&host.store, &image)?;
+        let names: Vec<Option<&Reference>> = if stored.tags.is_empty() {
+            vec![None]
+        } else {
+            stored.tags.iter().map(Some).collect()
+        };
+        for name in names {
+            if wanted(args.name.as_deref(), name) {
+                rows.push(row(args, name, &image, &stored.digest, size));
+            }
+        }
+    }
+    print(args.format.as_deref(), args.quiet, args.digests, &rows)
+}
+
+fn wanted(asked: Option<&str>, name: Option<&Reference>) -> bool {
+    let Some(asked) = asked else { return true };
+    match (asked.parse::<Reference>(), name) {
+        (Ok(asked), Some(name)) => {
+            asked.domain() == name.domain()
+                && asked.path() == name.path()
+                && (asked.tag().is_none() || asked.tag() == name.tag())
+        }
+        _ => false,
+    }
+}
+
+/// What the unpacked layers of an image take, each counted once.
+fn layer_bytes(store: &Store, image: &Image) -> Result<u64, CommandError> {
+    let mut bytes = 0;
+    for layer in image.config.diff_ids() {
+        bytes += store.layer(layer)?.map_or(0, |record| record.tar_size);
+    }
+    Ok(bytes)
+}
+
+fn row(
+    args: &ImagesArgs,
+    name: Option<&Reference>,
+    image: &Image,
+    digest: &Digest,
+    size: u64,
+) -> Value {
+    let id = image.id.0.hex();
+    let none = || "<none>".to_owned();
+    let created = image.config.created.as_deref().unwrap_or_default();
+    json!({
+        "ID": if args.no_trunc { image.id.to_string() } else { id[..SHORT.min(id.len())].to_owned() },
+        "Repository": name.map_or_else(none, |name| name.familiar_name()),
+        "Tag": name.and_then(|name| name.tag()).map_or_else(none, str::to_owned),
+        "Digest": digest.to_string(),
+        "CreatedAt": created,
+        "CreatedSince": super::ago(created),
+        "Size": format::size(size),
+        "SizeBytes": size,
+    })
+}
+
+fn print(
+    style: Option<&str>,
+    quiet: bool,
+    digests: bool,
+    rows: &[Value],
+) -> Result<u8, CommandError> {
+    if quiet {
+        return super::print_rows(Some("{{.ID}}"), &[], rows);
+    }
+    let mut columns = vec![("REPOSITORY", "Repository"), ("TAG", "Tag")];
+    if digests {
+        columns.push(("DIGEST", "Digest"));
+    }
+    columns.extend([
+        ("IMAGE ID", "ID"),
+        ("CREATED", "CreatedSince"),
+        ("SIZE", "Size"),
+    ]);
+    super::print_rows(style, &columns, rows)
+}
+
+/// Gives an image another name.
+pub fn tag(args: &TagArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let digest = require(&host.store, &args.source)?;
+    let target: Reference = args.target.parse()?;
+    if target.digest().is_some() {
+        return Err(CommandError::usage(format!(
+            "refusing to create a tag with a digest reference: {}",
+            args.target
+        )));
+    }
+    host.store.tag(&target, &digest)?;
+    Ok(0)
+}
+
+/// Removes names, and images that no name is left for.
+pub fn remove(args: &RemoveImageArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let mut code = 0;
+    for name in &args.images {
+        if let Err(error) = remove_one(&host, name, args.force) {
+            let _ = error.report();
+            code = 1;
+        }
+    }
+    Ok(code)
+}
+
+fn remove_one(host: &Host, name: &str, force: bool) -> Result<(), CommandError> {
+    let digest = require(&host.store, name)?;
+    if !force {
+        super::containers::refuse_if_used(host, &digest, name)?;
+    }
+    let by_name = name
+        .parse::<Reference>()
+        .ok()
+        .map(Reference::with_default_tag);
+    let tags: Vec<Reference> = host
+        .store
+        .tags()?
+        .into_iter()
+        .filter(|(_, tagged)| *tagged == digest)
+        .map(|(tag, _)| tag)
+        .collect();
+    let named: Vec<&Reference> = tags
+        .iter()
+        .filter(|tag| Some(*tag) == by_name.as_ref())
+        .collect();
+    let removed: Vec<&Reference> = if named.is_empty() {
+        tags.iter().collect()
+    } else {
+        named
+    };
+    if removed.len() > 1 && !force {
+        return Err(
+            CommandError::usage(format!("{name} has {} names", removed.len()))
+                .code(1)
+                .hint("remove them by name, or all of them with `--force`"),
+        );
+    }
+    for tag in &removed {
+        host.store.untag(tag)?;
+        output::data(&format!("Untagged: {tag}\n"))?;
+    }
+    if removed.len() == tags.len() {
+        let id = host.store.image(&digest)?.id;
+        Containers::open(host.store.clone())?.settle_pins()?;
+        host.store.remove_image(&digest)?;
+        output::data(&format!("Deleted: {id}\n"))?;
+    }
+    Ok(())
+}
+
+/// Shows how an image was made, the last step first.
+pub fn history(args: &HistoryArgs, settings: &Settings) -> Result<u8, CommandError> {
+    /// Columns of a command that fit beside the others.
+    const WIDTH: usize = 45;
+    let host = Host::local(settings)?;
+    let image = host.store.image(&require(&host.store, &args.image)?)?;
+    let mut sizes = Vec::new();
+    for layer in image.config.diff_ids() {
+        sizes.push(host.store.layer(layer)?.map_or(0, |record| record.tar_size));
+    }
+    let mut sizes = sizes.into_iter();
+    let mut rows = Vec::new();
+    for entry in &image.config.history {
+        let size = if entry.empty_layer {
+            0
+        } else {
+            sizes.next().unwrap_or_default()
+        };
+        let created = entry.created.clone().unwrap_or_default();
+        let mut by = entry
+            .created_by
+            .clone()
+            .unwrap_or_default()
+            .replace('\n', " ");
+        if !args.no_trunc && by.chars().count() > WIDTH {
+            by = by.chars().take(WIDTH - 1).chain(['…']).collect();
+        }
+        rows.push(json!({
+            "ID": "<missing>",
+            "CreatedAt": created,
+            "CreatedSince": super::ago(&created),
+            "CreatedBy": by,
+            "Size": format::size(size),
+            "Comment": entry.comment.clone().unwrap_or_default(),
+        }));
+    }
+    rows.reverse();
+    if let Some(first) = rows.first_mut() {
+        let id = image.id.0.hex();
+        first["ID"] = json!(if args.no_trunc {
+            image.id.to_string()
+        } else {
+            id[..SHORT].to_owned()
+        });
+    }
+    if args.quiet {
+        return super::print_rows(Some("{{.ID}}"), &[], &rows);
+    }
+    let columns = [
+        ("IMAGE", "ID"),
+        ("CREATED", "CreatedSince"),
+        ("CREATED BY", "CreatedBy"),
+        ("SIZE", "Size"),
+        ("COMMENT", "Comment"),
+    ];
+    super::print_rows(args.format.as_deref(), &columns, &rows)
+}

@@ -1,0 +1,163 @@
+//! One file a verb, and what several verbs share.
+
+mod build;
+mod check;
+mod containers;
+mod debug;
+mod doctor;
+mod images;
+mod inspect;
+mod login;
+mod pull;
+mod push;
+mod run;
+mod system;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::cli::Command;
+use crate::error::CommandError;
+use crate::format;
+use crate::output;
+use crate::settings::Settings;
+
+/// Runs a command; gives the exit code.
+pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
+    match command {
+        Command::Build(args) => build::run(&args, settings),
+        Command::Check(args) => check::run(&args),
+        Command::Push(args) => push::run(&args, settings),
+        Command::Pull(args) => pull::run(&args, settings),
+        Command::Login(args) => login::login(&args, settings),
+        Command::Logout(args) => login::logout(&args, settings),
+        Command::Run(args) => run::run(&args, settings).map_err(CommandError::in_container_command),
+        Command::Create(args) => {
+            run::create(&args, settings).map_err(CommandError::in_container_command)
+        }
+        Command::Start(args) => containers::start(&args, settings),
+        Command::Stop(args) => containers::stop(&args, settings),
+        Command::Restart(args) => containers::restart(&args, settings),
+        Command::Kill(args) => containers::kill(&args, settings),
+        Command::Rm(args) => containers::remove(&args, settings),
+        Command::Exec(args) => {
+            run::exec(&args, settings).map_err(CommandError::in_container_command)
+        }
+        Command::Wait(args) => containers::wait(&args, settings),
+        Command::Ps(args) => containers::list(&args, settings),
+        Command::Logs(args) => containers::logs(&args, settings),
+        Command::Inspect(args) => inspect::run(&args, settings),
+        Command::Images(args) => images::list(&args, settings),
+        Command::Tag(args) => images::tag(&args, settings),
+        Command::Rmi(args) => images::remove(&args, settings),
+        Command::History(args) => images::history(&args, settings),
+        Command::Prune(args) => system::prune(&args, settings),
+        Command::Df(args) => system::df(&args, settings),
+        Command::Version(args) => system::version(&args),
+        Command::Info(args) => system::info(&args, settings),
+        Command::Doctor(args) => doctor::run(&args, settings),
+        Command::Debug(args) => debug::run(&args, settings),
+    }
+}
+
+impl Command {
+    /// Whether the command reads or changes files of containers and layers, which belong to subordinate ids.
+    pub fn needs_user_namespace(&self) -> bool {
+        match self {
+            Self::Build(args) => !args.check,
+            Self::Push(_)
+            | Self::Pull(_)
+            | Self::Run(_)
+            | Self::Create(_)
+            | Self::Start(_)
+            | Self::Restart(_)
+            | Self::Rm(_)
+            | Self::Rmi(_)
+            | Self::Prune(_)
+            | Self::Df(_)
+            | Self::Debug(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// `KEY=VALUE` pairs of a flag.
+fn pairs(args: &[String], flag: &str) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut pairs = BTreeMap::new();
+    for arg in args {
+        let (key, value) = arg.split_once('=').unwrap_or((arg, ""));
+        if key.is_empty() {
+            return Err(CommandError::usage(format!("{flag} `{arg}` has no name")));
+        }
+        pairs.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(pairs)
+}
+
+/// How long ago a time of RFC 3339 was, in docker's words; nothing for a time that can't be read.
+fn ago(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(then) => {
+            let seconds = jiff::Timestamp::now().as_second() - then.as_second();
+            format!("{} ago", format::span(seconds))
+        }
+        Err(_) => String::new(),
+    }
+}
+
+/// Prints rows as `--format` says: a table, JSON (one object a line) or a template.
+fn print_rows(
+    style: Option<&str>,
+    columns: &[(&str, &str)],
+    rows: &[Value],
+) -> Result<u8, CommandError> {
+    let mut text = String::new();
+    match style {
+        None | Some("" | "table") => {
+            let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+            let cell =
+                |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+            let cells = |row: &Value| columns.iter().map(|(_, field)| cell(row, field)).collect();
+            let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+            text = format::table(&heads, &rows);
+        }
+        Some("json") => rows
+            .iter()
+            .for_each(|row| text.push_str(&format!("{row}\n"))),
+        Some(template) => {
+            for row in rows {
+                text.push_str(&format::template(template, row)?);
+                text.push('\n');
+            }
+        }
+    }
+    output::data(&text)?;
+    Ok(0)
+}
+
+/// Prints one value as `--format` says, with `plain` for people.
+fn print_value(style: Option<&str>, value: &Value, plain: &str) -> Result<u8, CommandError> {
+    match style {
+        None | Some("") => output::data(plain)?,
+        Some("json") => output::data(&format!("{value:#}\n"))?,
+        Some(template) => output::data(&format!("{}\n", format::template(template, value)?))?,
+    }
+    Ok(0)
+}
+
+/// A failure of a registry, with what probably helps.
+fn registry_failure(
+    error: kiln_registry::Error,
+    reference: &kiln_store::Reference,
+) -> CommandError {
+    let unauthorized = matches!(error, kiln_registry::Error::Unauthorized { .. });
+    let failure = CommandError::from(error);
+    if unauthorized {
+        return failure.hint(format!(
+            "`kiln login {}` stores credentials",
+            reference.domain()
+        ));
+    }
+    failure
+}

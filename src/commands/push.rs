@@ -1,0 +1,63 @@
+//! `kiln push`.
+
+use kiln_registry::PushOptions;
+use kiln_store::Reference;
+
+use crate::cli::{ProgressMode, PushArgs};
+use crate::error::CommandError;
+use crate::format;
+use crate::host::Host;
+use crate::output::{self, Progress};
+use crate::settings::Settings;
+
+/// Uploads images.
+pub fn run(args: &PushArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::new(settings, &args.tls)?;
+    for name in &args.images {
+        let digest = push(&host, name, args.progress, args.quiet)?;
+        output::data(&format!("{digest}\n"))?;
+    }
+    Ok(0)
+}
+
+/// Uploads one image to the registry of its name; gives the digest of what is there now.
+pub fn push(
+    host: &Host,
+    name: &str,
+    progress: ProgressMode,
+    quiet: bool,
+) -> Result<kiln_store::Digest, CommandError> {
+    let reference = name.parse::<Reference>()?.with_default_tag();
+    let digest = host.store.resolve(&reference)?.ok_or_else(|| {
+        CommandError::usage(format!("there is no image {reference} here"))
+            .code(1)
+            .hint("`kiln images` lists what there is, `kiln tag` gives an image another name")
+    })?;
+    let progress = Progress::new(progress, quiet, false);
+    let events = progress.transfers();
+    let started = std::time::Instant::now();
+    let options = PushOptions::default();
+    let pushing = kiln_registry::push(
+        host.client()?,
+        &host.store,
+        &digest,
+        &reference,
+        &options,
+        &events,
+    );
+    let pushed = host.network()?.block_on(pushing);
+    progress.finish();
+    let pushed = pushed.map_err(|error| super::registry_failure(error, &reference))?;
+    if !quiet {
+        output::talk(&format!(
+            "pushed {reference} in {}: {} requests, {} sent; blobs: {} sent, {} mounted, {} already there",
+            format::duration(started.elapsed()),
+            pushed.traffic.requests,
+            format::size(pushed.traffic.sent),
+            pushed.sent,
+            pushed.mounted,
+            pushed.skipped,
+        ));
+    }
+    Ok(pushed.digest)
+}

@@ -1,0 +1,328 @@
+//! `kiln run`, `create`, `exec`.
+
+use std::path::Path;
+
+use anyhow::Context;
+use kiln_runtime::container::{
+    Attach, Container, Containers, CreateOptions, DetachKeys, Error, ExecOptions, Local, Session,
+    SessionEnd, StartOptions,
+};
+use kiln_store::{Image, Platform, Reference};
+
+use super::{images, pull};
+use crate::cli::{CreateArgs, ExecArgs, RunArgs};
+use crate::error::{CANNOT_INVOKE, CommandError};
+use crate::host::{self, Host};
+use crate::output;
+use crate::settings::Settings;
+use crate::terminal::{self, RawMode};
+
+/// Creates a container and runs it.
+pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::new(settings, &args.create.tls)?;
+    let containers = Containers::open(host.store.clone())?;
+    let container = make(
+        &host,
+        &containers,
+        &args.create,
+        args.create.interactive && !args.detach,
+    )?;
+    let foreground = !args.detach;
+    let attach = Attach {
+        stdin: foreground && args.create.interactive,
+        stdout: foreground,
+        stderr: foreground,
+    };
+    let session = match start(&host, &containers, &container, attach) {
+        Ok(session) => session,
+        Err(error) => {
+            if args.create.rm {
+                // The failure to start is what the user has to hear about.
+                let _ = container.remove(true, true);
+            }
+            return Err(error);
+        }
+    };
+    if args.detach {
+        output::data(&format!("{}\n", container.id()))?;
+        return Ok(0);
+    }
+    let keys = args
+        .detach_keys
+        .as_deref()
+        .map(DetachKeys::parse)
+        .transpose()?;
+    follow(
+        session,
+        &container,
+        args.create.interactive,
+        args.create.tty,
+        keys,
+    )
+}
+
+/// Creates a container.
+pub fn create(args: &CreateArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::new(settings, &args.tls)?;
+    let containers = Containers::open(host.store.clone())?;
+    let container = make(&host, &containers, args, args.interactive)?;
+    output::data(&format!("{}\n", container.id()))?;
+    Ok(0)
+}
+
+/// Runs a command in a running container.
+pub fn exec(args: &ExecArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let container = Containers::open(host.store.clone())?.find(&args.container)?;
+    let session = container
+        .exec(&ExecOptions {
+            command: args.command.clone(),
+            env: environment(&args.env, &[])?,
+            workdir: args.workdir.clone(),
+            user: args.user.clone(),
+            privileged: false,
+            terminal: args.tty,
+            open_stdin: args.interactive,
+            detached: args.detach,
+            size: terminal::size(),
+        })
+        .map_err(command_failure)?;
+    if args.detach {
+        return Ok(0);
+    }
+    let raw = if args.tty && args.interactive {
+        Some(RawMode::enter()?)
+    } else {
+        None
+    };
+    terminal::forward(None, session.terminal()?)?;
+    let end = carry(session, args.interactive, None);
+    drop(raw);
+    exit_code(end?)
+}
+
+/// Makes the container, and says what the user should know about it.
+fn make(
+    host: &Host,
+    containers: &Containers,
+    args: &CreateArgs,
+    stdin_once: bool,
+) -> Result<Container, CommandError> {
+    let image = image(host, args)?;
+    let created = containers.create(&image, &args.image, &options(args, stdin_once)?)?;
+    for warning in &created.warnings {
+        output::talk(&format!("warning: {warning}"));
+    }
+    if let Some(file) = &args.cidfile {
+        std::fs::write(file, created.id.to_string())
+            .with_context(|| format!("writing `{}`", file.display()))?;
+    }
+    Ok(containers.find(created.id.as_str())?)
+}
+
+/// Starts a container with the host's name files and the terminal's size.
+pub(super) fn start(
+    host: &Host,
+    containers: &Containers,
+    container: &Container,
+    attach: Attach,
+) -> Result<Session, CommandError> {
+    let options = StartOptions {
+        attach,
+        size: terminal::size(),
+        host_files: host::name_files()?,
+    };
+    containers
+        .start(container, &host.launcher()?, &options)
+        .map_err(command_failure)
+}
+
+/// Shows a container in the foreground until it ends or the detach keys are pressed.
+pub(super) fn follow(
+    session: Session,
+    container: &Container,
+    stdin: bool,
+    tty: bool,
+    keys: Option<DetachKeys>,
+) -> Result<u8, CommandError> {
+    let raw = if tty && stdin {
+        Some(RawMode::enter()?)
+    } else {
+        None
+    };
+    terminal::forward(Some(container.clone()), session.terminal()?)?;
+    let keys = tty.then(|| keys.unwrap_or_default());
+    let end = carry(session, stdin, keys);
+    drop(raw);
+    exit_code(end?)
+}
+
+fn carry(
+    session: Session,
+    stdin: bool,
+    detach_keys: Option<DetachKeys>,
+) -> Result<SessionEnd, CommandError> {
+    use std::os::fd::AsFd;
+    let (input, out, err) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let local = Local {
+        stdin: stdin.then(|| input.as_fd()),
+        stdout: out.as_fd(),
+        stderr: err.as_fd(),
+        detach_keys,
+    };
+    Ok(session.run(local)?)
+}
+
+/// The container's code is ours.
+fn exit_code(end: SessionEnd) -> Result<u8, CommandError> {
+    match end {
+        SessionEnd::Exited(code) => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
+        SessionEnd::Detached => Ok(0),
+    }
+}
+
+/// A command that could not be started gives docker's 126 or 127.
+fn command_failure(error: Error) -> CommandError {
+    match &error {
+        Error::Command { exit_code, .. } => {
+            let code = u8::try_from(*exit_code).unwrap_or(CANNOT_INVOKE);
+            CommandError::from(error).code(code)
+        }
+        _ => CommandError::from(error),
+    }
+}
+
+/// The image that a container is made from: the local one, or pulled as `--pull` says.
+fn image(host: &Host, args: &CreateArgs) -> Result<Image, CommandError> {
+    let platform = args
+        .platform
+        .as_deref()
+        .map(str::parse::<Platform>)
+        .transpose()?;
+    let local = match args.pull.as_str() {
+        "always" => None,
+        "missing" | "never" => images::find(&host.store, &args.image)?,
+        other => {
+            return Err(
+                CommandError::usage(format!("invalid pull option: '{other}'"))
+                    .hint("`missing`, `always` and `never` exist"),
+            );
+        }
+    };
+    if let Some(digest) = local {
+        let image = match &platform {
+            Some(platform) => host.store.image_for(&digest, platform)?,
+            None => host.store.image(&digest)?,
+        };
+        return Ok(image);
+    }
+    let reference: Reference = args.image.parse()?;
+    if args.pull == "never" {
+        return Err(CommandError::usage(format!("No such image: {reference}")));
+    }
+    crate::output::talk(&format!(
+        "Unable to find image '{}' locally",
+        reference.clone().with_default_tag()
+    ));
+    pull::pull(
+        host,
+        &reference,
+        args.platform.as_deref(),
+        args.progress,
+        false,
+    )
+}
+
+/// What the runtime wants to know, from the flags.
+fn options(args: &CreateArgs, stdin_once: bool) -> Result<CreateOptions, CommandError> {
+    Ok(CreateOptions {
+        name: args.name.clone(),
+        command: args.command.clone(),
+        entrypoint: args.entrypoint.clone(),
+        env: environment(&args.env, &args.env_file)?,
+        workdir: args.workdir.clone(),
+        user: args.user.clone(),
+        hostname: args.hostname.clone(),
+        extra_hosts: args.add_host.clone(),
+        dns: args.dns.clone(),
+        dns_search: args.dns_search.clone(),
+        dns_options: args.dns_option.clone(),
+        labels: args.label.clone(),
+        publish: args.publish.clone(),
+        publish_all: args.publish_all,
+        expose: args.expose.clone(),
+        volumes: args
+            .volume
+            .iter()
+            .map(|volume| absolute_source(volume))
+            .collect::<Result<_, _>>()?,
+        mounts: args.mount.clone(),
+        tmpfs: args.tmpfs.clone(),
+        network: args.network.clone(),
+        read_only: args.read_only,
+        privileged: args.privileged,
+        cap_add: args.cap_add.clone(),
+        cap_drop: args.cap_drop.clone(),
+        security_opt: args.security_opt.clone(),
+        shm_size: args.shm_size.clone(),
+        ulimits: args.ulimit.clone(),
+        stop_signal: args.stop_signal.clone(),
+        stop_timeout: args.stop_timeout,
+        auto_remove: args.rm,
+        terminal: args.tty,
+        open_stdin: args.interactive,
+        stdin_once,
+        log: Default::default(),
+    })
+}
+
+/// Variables of files, then of flags. A bare name takes this environment's value; an unset one goes as a
+/// bare name, which takes the image's away.
+pub(super) fn environment(
+    flags: &[String],
+    files: &[std::path::PathBuf],
+) -> Result<Vec<String>, CommandError> {
+    let mut variables = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("reading `{}`", file.display()))?;
+        for line in text
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            variables.push(filled(line));
+        }
+    }
+    variables.extend(flags.iter().map(|flag| filled(flag)));
+    if let Some(nameless) = variables.iter().find(|variable| variable.starts_with('=')) {
+        return Err(CommandError::usage(format!(
+            "invalid environment variable: {nameless}"
+        )));
+    }
+    Ok(variables)
+}
+
+fn filled(variable: &str) -> String {
+    match std::env::var_os(variable) {
+        Some(value) if !variable.contains('=') => format!("{variable}={}", value.to_string_lossy()),
+        _ => variable.to_owned(),
+    }
+}
+
+/// A source such as `./data` or `~/x` (already expanded by the shell) becomes an absolute path, as docker does.
+fn absolute_source(volume: &str) -> Result<String, CommandError> {
+    match volume.split_once(':') {
+        Some((source, rest))
+            if source == "."
+                || source == ".."
+                || source.starts_with("./")
+                || source.starts_with("../") =>
+        {
+            let path = std::path::absolute(Path::new(source))?;
+            let clean: std::path::PathBuf = std::fs::canonicalize(&path).unwrap_or(path);
+            Ok(format!("{}:{rest}", clean.display()))
+        }
+        _ => Ok(volume.to_owned()),
+    }
+}

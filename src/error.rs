@@ -1,0 +1,130 @@
+//! What went wrong, as people read it, and the exit code that it becomes.
+//!
+//! Exit codes: 0 done, 1 the work failed, 2 wrong usage; `run`, `create`, `start` and `exec` use 125,
+//! 126 and 127 as docker does, wrong usage included.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Exit code of `run`, `create`, `start` and `exec` when kiln itself failed, as docker's.
+pub const CONTAINER_FAILURE: u8 = 125;
+/// The command in the container cannot be invoked.
+pub const CANNOT_INVOKE: u8 = 126;
+
+/// A command's failure.
+#[derive(Debug)]
+pub struct CommandError {
+    source: anyhow::Error,
+    hints: Vec<String>,
+    code: u8,
+    silent: bool,
+}
+
+impl CommandError {
+    /// The user asked for something that makes no sense.
+    pub fn usage(message: impl Display) -> Self {
+        Self {
+            source: anyhow::anyhow!("{message}"),
+            hints: Vec::new(),
+            code: 2,
+            silent: false,
+        }
+    }
+
+    /// A failure that has been reported already, or that needs no words.
+    pub fn silent(code: u8) -> Self {
+        Self {
+            source: anyhow::anyhow!("exit code {code}"),
+            hints: Vec::new(),
+            code,
+            silent: true,
+        }
+    }
+
+    /// Adds a line that says what to do.
+    pub fn hint(mut self, hint: impl Display) -> Self {
+        self.hints.push(hint.to_string());
+        self
+    }
+
+    /// Changes the exit code.
+    pub fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Turns kiln's own failures of `run`, `create`, `start` and `exec` into docker's 125.
+    pub fn in_container_command(self) -> Self {
+        let code = if self.silent || self.code >= CONTAINER_FAILURE {
+            self.code
+        } else {
+            CONTAINER_FAILURE
+        };
+        self.code(code)
+    }
+
+    /// Prints the failure and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        if !self.silent && !self.is_broken_pipe() {
+            let mut stderr = anstream::stderr().lock();
+            let style = anstyle::AnsiColor::Red.on_default().bold();
+            let _ = writeln!(stderr, "{style}error:{style:#} {}", self.message());
+            for hint in &self.hints {
+                let _ = writeln!(stderr, "hint: {hint}");
+            }
+        }
+        ExitCode::from(self.code)
+    }
+
+    /// The whole chain of causes on one line; a cause that its parent already quotes is left out.
+    fn message(&self) -> String {
+        let mut text = String::new();
+        for cause in self.source.chain() {
+            let cause = cause.to_string();
+            if text.is_empty() {
+                text = cause;
+            } else if !text.contains(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
+        }
+        text
+    }
+
+    /// The reader of our output went away: not worth a word.
+    fn is_broken_pipe(&self) -> bool {
+        self.source.chain().any(|cause| {
+            cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        })
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        Self {
+            source: error.into(),
+            hints: Vec::new(),
+            code: 1,
+            silent: false,
+        }
+    }
+}
+
+/// Reports a mistake on the command line (or prints the help that was asked for).
+pub fn usage(error: &clap::Error, mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let container_command = arguments
+        .any(|argument| matches!(argument.to_str(), Some("run" | "create" | "start" | "exec")));
+    ExitCode::from(if container_command {
+        CONTAINER_FAILURE
+    } else {
+        2
+    })
+}

@@ -1,0 +1,224 @@
+//! The machine's side of a command: store, launcher, registry client; each made when it is first needed,
+//! so that a command pays only for what it uses.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use anyhow::Context;
+use kiln_builder::{Cancel, RegistryImages};
+use kiln_registry::{
+    AuthFile, Client, ClientOptions, Credential, Credentials, HostOptions, Proxies, Tls,
+};
+use kiln_runtime::container::HostFiles;
+use kiln_runtime::userns::{EnterError, EnterOptions, Entered, enter as enter_namespace};
+use kiln_runtime::{Launcher, LauncherOptions};
+use kiln_store::{OverlayXattrs, Store, StoreOptions};
+
+use crate::cli::TlsArgs;
+use crate::error::CommandError;
+use crate::settings::Settings;
+
+/// Enters the user namespace of an unprivileged user if the command touches layers. Nothing happens for
+/// root. Has to come before any thread.
+pub fn enter(settings: &Settings, needed: bool) -> Result<(), CommandError> {
+    if settings.is_root || !needed {
+        return Ok(());
+    }
+    match enter_namespace(&EnterOptions::default()) {
+        Ok(Entered::Root | Entered::InnerRoot | Entered::Subordinate) => Ok(()),
+        Err(error @ EnterError::NoSubordinateIds { .. }) => {
+            Err(CommandError::from(error).hint("`kiln doctor` shows what this machine allows"))
+        }
+        Err(error) => Err(CommandError::from(error).hint("`kiln doctor` shows what is missing")),
+    }
+}
+
+/// What a command works with. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Host {
+    /// The settings of the command.
+    pub settings: Settings,
+    /// Images, layers and containers.
+    pub store: Store,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tls: TlsArgs,
+    launcher: Mutex<Option<Launcher>>,
+    network: OnceLock<tokio::runtime::Runtime>,
+    client: OnceLock<Client>,
+}
+
+impl Host {
+    /// Opens the store; everything else waits until it is needed.
+    pub fn new(settings: &Settings, tls: &TlsArgs) -> Result<Self, CommandError> {
+        let overlay_xattrs = if settings.is_root {
+            OverlayXattrs::Trusted
+        } else {
+            OverlayXattrs::User
+        };
+        let store = Store::open(
+            &settings.root,
+            StoreOptions {
+                overlay_xattrs,
+                durable: false,
+            },
+        )?;
+        let shared = Shared {
+            tls: tls.clone(),
+            launcher: Mutex::new(None),
+            network: OnceLock::new(),
+            client: OnceLock::new(),
+        };
+        Ok(Self {
+            settings: settings.clone(),
+            store,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// A command that talks to no registry.
+    pub fn local(settings: &Settings) -> Result<Self, CommandError> {
+        Self::new(settings, &TlsArgs::default())
+    }
+
+    /// The launcher, started by its first user.
+    pub fn launcher(&self) -> Result<Launcher, kiln_runtime::LaunchError> {
+        let mut launcher = self
+            .shared
+            .launcher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(launcher) = &*launcher {
+            return Ok(launcher.clone());
+        }
+        let started = Launcher::start(&LauncherOptions {
+            store_root: self.settings.root.clone(),
+            user_xattrs: !self.settings.is_root,
+        })?;
+        Ok(launcher.insert(started).clone())
+    }
+
+    /// What a build needs of the machine.
+    pub fn for_build(&self) -> Result<kiln_builder::Host, CommandError> {
+        let (launching, connecting) = (self.clone(), self.clone());
+        let connect = move || {
+            let client = connecting
+                .client()
+                .map_err(|error| format!("{error:#}"))?
+                .clone();
+            let runtime = connecting
+                .network()
+                .map_err(|error| format!("{error:#}"))?
+                .handle()
+                .clone();
+            Ok((client, runtime))
+        };
+        let cancel = Cancel::new();
+        crate::terminal::on_interrupt({
+            let cancel = cancel.clone();
+            move || cancel.cancel()
+        })?;
+        Ok(kiln_builder::Host {
+            store: self.store.clone(),
+            launcher: Arc::new(move || launching.launcher().map_err(|error| error.to_string())),
+            images: Arc::new(RegistryImages::new(self.store.clone(), Arc::new(connect))),
+            cancel,
+            logs: Some(self.settings.root.join("logs")),
+            resolv_conf: name_files()?.resolv_conf.into_bytes(),
+            proxies: self.settings.proxies.variables.clone(),
+        })
+    }
+
+    /// The threads that talk to registries.
+    pub fn network(&self) -> anyhow::Result<&tokio::runtime::Runtime> {
+        if let Some(runtime) = self.shared.network.get() {
+            return Ok(runtime);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("starting the network threads")?;
+        Ok(self.shared.network.get_or_init(|| runtime))
+    }
+
+    /// The registry client.
+    pub fn client(&self) -> anyhow::Result<&Client> {
+        if let Some(client) = self.shared.client.get() {
+            return Ok(client);
+        }
+        let client = Client::new(self.client_options()?)?;
+        Ok(self.shared.client.get_or_init(|| client))
+    }
+
+    /// A registry client with this credential before all others.
+    pub fn client_as(&self, registry: &str, credential: Credential) -> anyhow::Result<Client> {
+        let mut options = self.client_options()?;
+        options.credentials = options.credentials.with_given(registry, credential);
+        Ok(Client::new(options)?)
+    }
+
+    fn client_options(&self) -> anyhow::Result<ClientOptions> {
+        let settings = &self.settings;
+        let mut options = ClientOptions {
+            credentials: credentials(settings)?,
+            ..ClientOptions::default()
+        };
+        for name in &self.shared.tls.insecure_registry {
+            let host = HostOptions {
+                tls: Some(Tls::Insecure),
+                ..HostOptions::default()
+            };
+            options.hosts.insert(name.clone(), host);
+        }
+        let proxy = |url: &Option<String>| {
+            url.as_deref()
+                .map(|url| url.parse().with_context(|| "reading the proxy's URL"))
+                .transpose()
+        };
+        options.proxies = Proxies {
+            http: proxy(&settings.proxies.http)?,
+            https: proxy(&settings.proxies.https)?,
+            no_proxy: settings.proxies.exempt.clone().unwrap_or_default(),
+        };
+        if let Some(file) = &settings.certificate_file {
+            let text = std::fs::read(file)
+                .with_context(|| format!("reading SSL_CERT_FILE `{}`", file.display()))?;
+            options.certificate_authorities.push(text);
+        }
+        Ok(options)
+    }
+}
+
+/// The credentials that people already have.
+fn credentials(settings: &Settings) -> anyhow::Result<Credentials> {
+    let mut files = Vec::new();
+    for path in &settings.credential_files {
+        match std::fs::read_to_string(path) {
+            Ok(text) => files.push(AuthFile::parse(&text, &path.display().to_string())?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("reading credentials `{}`", path.display()));
+            }
+        }
+    }
+    Ok(Credentials::new(files, Some(Box::new(crate::helper::run))))
+}
+
+/// The machine's own name files, as containers start from them.
+pub fn name_files() -> anyhow::Result<HostFiles> {
+    Ok(HostFiles {
+        hosts: text_if_there("/etc/hosts")?,
+        resolv_conf: text_if_there("/etc/resolv.conf")?,
+    })
+}
+
+fn text_if_there(path: &str) -> anyhow::Result<String> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).with_context(|| format!("reading `{path}`")),
+    }
+}

@@ -1,0 +1,86 @@
+//! Diagnostics of a Dockerfile and failed steps, as people read them: file, line, the place underlined.
+
+use std::io::Write;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use kiln_builder::StepFailure;
+use kiln_grammar::{Diagnostic, Severity};
+
+/// Prints every diagnostic to standard error.
+pub fn diagnostics(name: &str, text: &str, diagnostics: &[Diagnostic]) {
+    let renderer = Renderer::styled();
+    let mut stderr = anstream::stderr().lock();
+    for diagnostic in diagnostics {
+        let _ = writeln!(
+            stderr,
+            "{}\n",
+            renderer.render(&groups(name, text, diagnostic))
+        );
+    }
+}
+
+fn groups<'text>(
+    name: &'text str,
+    text: &'text str,
+    diagnostic: &'text Diagnostic,
+) -> Vec<Group<'text>> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut snippet = Snippet::source(text).path(name);
+    for (index, label) in diagnostic.labels.iter().enumerate() {
+        let kind = if index == 0 {
+            AnnotationKind::Primary
+        } else {
+            AnnotationKind::Context
+        };
+        let note = (!label.text.is_empty()).then_some(label.text.as_str());
+        snippet = snippet.annotation(kind.span(label.span.start..label.span.end).label(note));
+    }
+    let mut title = level.primary_title(&diagnostic.message).id(diagnostic.code);
+    if let Some(url) = &diagnostic.url {
+        title = title.id_url(url);
+    }
+    let mut main = title.element(snippet);
+    if let Some(help) = &diagnostic.help {
+        main = main.element(Level::HELP.message(help));
+    }
+    let mut groups = vec![main];
+    if let Some(fix) = &diagnostic.fix {
+        let patch = Patch::new(fix.span.start..fix.span.end, &fix.replacement);
+        let snippet = Snippet::source(text).path(name).patch(patch);
+        groups.push(
+            Level::HELP
+                .secondary_title(&fix.description)
+                .element(snippet),
+        );
+    }
+    groups
+}
+
+/// Prints what failed: the step's lines, the reason, and what probably helps.
+pub fn step_failure(name: &str, text: &str, failure: &StepFailure) {
+    let mut stderr = anstream::stderr().lock();
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    let _ = writeln!(stderr, "{style}error:{style:#} {}", failure.message);
+    if let Some((first, last)) = failure.lines {
+        let _ = writeln!(stderr, "  --> {name}:{first}");
+        let width = last.to_string().len();
+        for (number, line) in text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line))
+        {
+            if (first..=last).contains(&number) {
+                let _ = writeln!(stderr, "{number:>width$} | {line}");
+            }
+        }
+    }
+    if let Some(log) = &failure.log {
+        let _ = writeln!(stderr, "whole output: {}", log.display());
+    }
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+}

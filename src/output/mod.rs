@@ -1,0 +1,90 @@
+//! Progress: one stream of events, three renderers (terminal, plain lines, JSON lines). All of it goes to
+//! standard error; standard output is for data.
+
+mod diagnostics;
+mod json;
+mod plain;
+mod tty;
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+use kiln_builder::{Event as BuildEvent, Sink};
+use kiln_registry::Event as TransferEvent;
+
+use crate::cli::ProgressMode;
+
+pub use diagnostics::{diagnostics, step_failure};
+
+/// Writes data, for people and programs, to standard output.
+pub fn data(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Says something to the person at the terminal, on standard error.
+pub fn talk(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Shows the events of builds and transfers.
+pub trait Renderer: Send + Sync {
+    /// A build went on.
+    fn build(&self, event: &BuildEvent<'_>);
+    /// A push or a pull went on.
+    fn transfer(&self, event: &TransferEvent);
+    /// Nothing follows: takes away what moves.
+    fn finish(&self) {}
+}
+
+/// The chosen renderer, shared with the threads that work.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Renderer>);
+
+impl Progress {
+    /// Chooses the renderer; `explain` adds the reason for each step.
+    pub fn new(mode: ProgressMode, quiet: bool, explain: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let renderer: Arc<dyn Renderer> = match mode {
+            _ if quiet => Arc::new(Silent),
+            ProgressMode::Quiet => Arc::new(Silent),
+            ProgressMode::Json => Arc::new(json::Json::new()),
+            ProgressMode::Plain => Arc::new(plain::Plain::new(explain)),
+            ProgressMode::Tty => Arc::new(tty::Tty::new(explain)),
+            ProgressMode::Auto if terminal => Arc::new(tty::Tty::new(explain)),
+            ProgressMode::Auto => Arc::new(plain::Plain::new(explain)),
+        };
+        Self(renderer)
+    }
+
+    /// A function for transfers.
+    pub fn transfers(&self) -> impl Fn(TransferEvent) + Send + Sync + use<> {
+        let renderer = Arc::clone(&self.0);
+        move |event| renderer.transfer(&event)
+    }
+
+    /// Nothing follows.
+    pub fn finish(&self) {
+        self.0.finish();
+    }
+}
+
+impl Sink for Progress {
+    fn event(&self, event: BuildEvent<'_>) {
+        self.0.build(&event);
+    }
+}
+
+/// Shows nothing: errors are reported by the command itself.
+struct Silent;
+
+impl Renderer for Silent {
+    fn build(&self, _: &BuildEvent<'_>) {}
+    fn transfer(&self, _: &TransferEvent) {}
+}
+
+/// The first digits of a digest, enough to recognise it.
+fn short(digest: &kiln_store::Digest) -> String {
+    digest.hex().chars().take(12).collect()
+}

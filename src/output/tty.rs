@@ -1,0 +1,172 @@
+//! Progress on a terminal: what runs is a live line (with the last line of its output) or a bar; what is
+//! done scrolls up as one line.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_builder::Event as BuildEvent;
+use kiln_registry::{BlobOutcome, Event as TransferEvent};
+use kiln_store::Digest;
+
+use super::plain::verdict;
+use super::{Renderer, short};
+
+/// How often a live line turns: often enough to look alive, seldom enough to cost nothing.
+const TICK: Duration = Duration::from_millis(120);
+/// Redraws a second at most.
+const REDRAW_HZ: u8 = 12;
+
+/// Draws live lines and bars.
+pub struct Tty {
+    explain: bool,
+    screen: MultiProgress,
+    live: Mutex<Live>,
+}
+
+#[derive(Default)]
+struct Live {
+    steps: HashMap<usize, (String, ProgressBar)>,
+    blobs: HashMap<Digest, ProgressBar>,
+}
+
+impl Tty {
+    pub fn new(explain: bool) -> Self {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAW_HZ));
+        Self {
+            explain,
+            screen,
+            live: Mutex::default(),
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn print(&self, line: &str) {
+        let _ = self.screen.println(line);
+    }
+
+    fn spinner(&self, name: &str) -> ProgressBar {
+        let style =
+            ProgressStyle::with_template("{spinner} {prefix} {elapsed:.dim} {wide_msg:.dim}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bar = self.screen.add(
+            ProgressBar::new_spinner()
+                .with_style(style)
+                .with_prefix(name.to_owned()),
+        );
+        bar.enable_steady_tick(TICK);
+        bar
+    }
+
+    fn bar(&self, digest: &Digest, size: u64) -> ProgressBar {
+        let template = "  {prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec:.dim} {eta:.dim}";
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(size)
+            .with_style(style)
+            .with_prefix(short(digest));
+        self.screen.add(bar)
+    }
+
+    fn end_step(&self, step: usize, name: &str, colour: AnsiColor, text: &str) {
+        if let Some((_, bar)) = self.live().steps.remove(&step) {
+            bar.finish_and_clear();
+        }
+        let style = Style::new().fg_color(Some(colour.into()));
+        self.print(&format!("{style}{text:>8}{style:#} {name}"));
+    }
+}
+
+impl Renderer for Tty {
+    fn build(&self, event: &BuildEvent<'_>) {
+        match event {
+            BuildEvent::Started { step, name } => {
+                let bar = self.spinner(name);
+                self.live().steps.insert(*step, ((*name).to_owned(), bar));
+            }
+            BuildEvent::Output { step, line, .. } => {
+                if let Some((_, bar)) = self.live().steps.get(step) {
+                    bar.set_message(printable(line));
+                }
+            }
+            BuildEvent::Finished {
+                step,
+                name,
+                outcome,
+                duration,
+            } => {
+                let colour = if outcome.is_cached() {
+                    AnsiColor::Cyan
+                } else {
+                    AnsiColor::Green
+                };
+                self.end_step(*step, name, colour, &verdict(outcome, *duration));
+                if let (true, Some(why)) = (self.explain, outcome.why()) {
+                    self.print(&format!("         because {why}"));
+                }
+            }
+            BuildEvent::Failed { step, name } => {
+                self.end_step(*step, name, AnsiColor::Red, "FAILED")
+            }
+            BuildEvent::Warning(text) => self.print(&format!(" warning {text}")),
+            BuildEvent::Registry(event) => self.transfer(event),
+            _ => {}
+        }
+    }
+
+    fn transfer(&self, event: &TransferEvent) {
+        match event {
+            TransferEvent::BlobStarted { digest, size } => {
+                let bar = self.bar(digest, *size);
+                self.live().blobs.insert(*digest, bar);
+            }
+            TransferEvent::BlobProgress { digest, moved } => {
+                if let Some(bar) = self.live().blobs.get(digest) {
+                    bar.set_position(*moved);
+                }
+            }
+            TransferEvent::BlobDone { digest, outcome } => {
+                if let Some(bar) = self.live().blobs.remove(digest) {
+                    bar.finish_and_clear();
+                }
+                if *outcome != BlobOutcome::Present {
+                    self.print(&format!("         {} moved", short(digest)));
+                }
+            }
+            TransferEvent::Retrying { what, reason } => {
+                self.print(&format!("retrying {what}: {reason}"))
+            }
+            TransferEvent::Waiting { host, wait } => {
+                self.print(&format!(
+                    "{host} limits requests: waiting {} s",
+                    wait.as_secs()
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&self) {
+        let mut live = self.live();
+        for (_, bar) in live.steps.drain().map(|(_, step)| step) {
+            bar.finish_and_clear();
+        }
+        for (_, bar) in live.blobs.drain() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A line of output without what would move the cursor: build steps are not trusted with the terminal.
+fn printable(line: &[u8]) -> String {
+    String::from_utf8_lossy(line)
+        .trim_end()
+        .chars()
+        .filter(|character| !character.is_control())
+        .collect()
+}
