@@ -352,6 +352,16 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn normal_forms_are_stable(os in "[a-zA-Z0-9]{1,8}", architecture in "[a-zA-Z0-9_]{1,8}", variant in proptest::option::of("[v0-9.]{1,4}")) {
+            let platform = Platform::new(&os, &architecture, variant.as_deref());
+            proptest::prop_assert_eq!(platform.clone().normalized(), platform.clone());
+            proptest::prop_assert_eq!(platform.to_string().parse::<Platform>().unwrap(), platform.clone());
+            proptest::prop_assert_eq!(platform.best_match([&platform]), Some(0));
+        }
+    }
+
     #[test]
     fn best() {
         let check = |wanted: &str, offered: &[&str], expected: Option<&str>| {

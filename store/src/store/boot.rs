@@ -13,6 +13,7 @@ mod recover;
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::time::ClockId;
@@ -110,6 +111,24 @@ impl Store {
             synced_until,
             synced_clock,
         })
+    }
+
+    /// Whether everything that was reported so far is known to be on disk. Costs a few looks at directories.
+    pub fn is_synced(&self) -> Result<bool> {
+        let Some(boots) = Boots::read(self.root()) else {
+            return Ok(false);
+        };
+        for name in ["refs/tags", "refs/images", "layers", "blobs/sha256"] {
+            let path = self.root().join(name);
+            let changed = fs::metadata(&path)
+                .map_err(Error::io("examine", &path))?
+                .mtime();
+            // Times are whole seconds here: in doubt it is not.
+            if changed.unsigned_abs() >= boots.synced_clock {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Syncs before something is reported, when the user wants that.

@@ -60,12 +60,12 @@ fn create(root: &Path) -> Result<()> {
                 let known = DIRECTORIES.iter().any(|name| ours(name))
                     || ours("format")
                     || ours("lost+found");
-                if !known
-                    && !entry
-                        .file_name()
-                        .as_encoded_bytes()
-                        .starts_with(b".format-")
-                {
+                // Another process that makes the store at this moment may be further than this one.
+                let making = entry
+                    .file_name()
+                    .as_encoded_bytes()
+                    .starts_with(b".format-");
+                if !known && !making && !root.join("format").exists() {
                     return Err(Error::NotAStore {
                         root: root.to_owned(),
                     });

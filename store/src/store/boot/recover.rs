@@ -238,6 +238,7 @@ mod tests {
         assert!(store.blob_size(&unsynced.3).unwrap().is_none());
         let boots = Boots::read(root).unwrap();
         assert_eq!(boots, Boots::new(BootId::current().unwrap()));
+        assert!(!store.is_synced().unwrap());
         assert_eq!(
             entries(&root.join("tmp")).unwrap().len(),
             1,
