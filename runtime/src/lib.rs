@@ -20,6 +20,7 @@ mod detached;
 mod error;
 mod explain;
 mod launcher;
+mod mount;
 mod parent;
 mod plan;
 pub mod probe;
@@ -32,7 +33,7 @@ mod wire;
 mod zygote;
 
 pub use error::LaunchError;
-pub use launcher::{Child, Launcher, LauncherOptions, MonitorProcess};
+pub use launcher::{Child, Launcher, LauncherOptions, Measured, MonitorProcess};
 pub use parent::{Parent, Started};
 pub use spec::{
     Capabilities, Exit, Ids, Join, Mount, MountSource, Network, Process, Resource, Rlimit, Seccomp,
@@ -43,5 +44,14 @@ pub use spec::{
 ///
 /// Must be the first line of `main`: the zygote has to be single-threaded.
 pub fn init() {
-    zygote::become_zygote();
+    init_with(container::monitor::run);
 }
+
+/// The same with another function for monitors, which gets the request, its descriptors and the means to start processes,
+/// and returns an exit code.
+pub fn init_with(monitor: Monitor) {
+    zygote::become_zygote(monitor);
+}
+
+/// What runs in a monitor process.
+pub type Monitor = fn(Vec<u8>, Vec<std::os::fd::OwnedFd>, Parent) -> i32;

@@ -17,7 +17,7 @@ use crate::explain;
 use crate::plan::{self, Plan, Prepared, Site};
 use crate::report::{Reporter, records};
 use crate::sys::exec::StringArray;
-use crate::sys::process::{Cloned, clone_child};
+use crate::sys::process::{Cloned, clone_child, clone_child_inside};
 use crate::wire::Bytes;
 use crate::zygote::place;
 use crate::zygote::protocol::Answer;
@@ -93,27 +93,7 @@ impl Parent {
                 source,
                 hint: None,
             })?;
-        let prepared = plan::join(join, pidfd, stdio)?;
-        // Children of this process are born in the container's pid namespace until it is set back.
-        let enter = |what, pidfd: BorrowedFd<'_>| {
-            crate::sys::process::join_namespaces(pidfd, libc::CLONE_NEWPID)
-                .map_err(|errno| NotStarted { what, errno }.into_error())
-        };
-        let own = rustix::process::pidfd_open(
-            rustix::process::getpid(),
-            rustix::process::PidfdFlags::empty(),
-        )
-        .map_err(|errno| {
-            NotStarted {
-                what: "open the own process",
-                errno,
-            }
-            .into_error()
-        })?;
-        enter("enter the container's process namespace", init)?;
-        let started = self.start(prepared);
-        enter("leave the container's process namespace", own.as_fd())?;
-        started
+        self.start(plan::join(join, pidfd, stdio)?)
     }
 
     fn start(&mut self, prepared: Prepared) -> Result<Started, LaunchError> {
@@ -148,21 +128,25 @@ impl Parent {
             arguments: &arguments,
             environment: &environment,
         };
-        let cgroup = match plan.cgroup {
-            None => None,
-            Some(index) => {
-                let fd = fds
-                    .get(index as usize)
-                    .ok_or(Errno::BADF)
-                    .map_err(failed("find the cgroup"))?;
-                Some(fd.as_fd())
-            }
+        let named = |index: Option<u32>, what| match index {
+            None => Ok(None),
+            Some(index) => fds
+                .get(index as usize)
+                .map(|fd| Some(fd.as_fd()))
+                .ok_or(Errno::BADF)
+                .map_err(failed(what)),
         };
+        let cgroup = named(plan.cgroup, "find the cgroup")?;
+        let inside = named(plan.inside, "find the container")?;
         let (reader, writer) =
             pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(failed("make a pipe"))?;
-        match clone_child(plan.namespaces, cgroup)
-            .map_err(failed("create the container's namespaces"))?
-        {
+        let cloned = match inside {
+            None => clone_child(plan.namespaces, cgroup)
+                .map_err(failed("create the container's namespaces"))?,
+            Some(init) => clone_child_inside(init, cgroup)
+                .map_err(failed("enter the container's process namespace"))?,
+        };
+        match cloned {
             Cloned::Child => {
                 drop(reader);
                 let alive = || !reader_gone(writer.as_fd());
@@ -245,6 +229,8 @@ fn reader_gone(writer: BorrowedFd<'_>) -> bool {
 }
 
 /// A child that was cloned and is on its way to its program.
+///
+/// Its parent has to reap it: a container can't end as long as a process that joined it was not reaped.
 #[derive(Debug)]
 pub struct Started {
     /// The process id as this process sees it.
@@ -266,7 +252,7 @@ fn program_name(plan: &Plan) -> String {
 }
 
 impl Started {
-    /// Waits until the program was executed, or says why it could not be.
+    /// Waits until the program was executed, or says why it could not be; then the process has ended and been reaped.
     pub fn executed(&mut self) -> Result<(), LaunchError> {
         loop {
             let mut fds = [PollFd::new(&self.report, PollFlags::IN)];
@@ -294,7 +280,13 @@ impl Started {
                 }
             }
         }
-        explain::failure(&records(&self.collected), &self.program).map_or(Ok(()), Err)
+        match explain::failure(&records(&self.collected), &self.program) {
+            None => Ok(()),
+            Some(error) => {
+                self.reap()?;
+                Err(error)
+            }
+        }
     }
 
     /// Waits for the end of the process and takes its status.

@@ -104,6 +104,10 @@ pub(crate) fn run(
     };
     let mut times = [0_u64; TIMES];
     let mut count = 0;
+    if launch.plan.timed {
+        times[0] = now();
+        count = 1;
+    }
     for operation in &launch.plan.operations {
         if let Err(failure) = child.perform(operation) {
             // Nothing is left to do if even the report fails.

@@ -22,51 +22,57 @@ impl<'a> Child<'a> {
         read_only: bool,
         no_exec: bool,
     ) -> Done<'a> {
-        let made;
-        let (mount, directory) = match source {
+        let (mount, directory) = self.open_source(target, source)?;
+        let tmpfs = matches!(source, Source::Tmpfs { .. });
+        // Private files are read-only where they come from.
+        if !matches!(source, Source::Content { .. }) {
+            let attributes = [
+                (true, NO_DEV),
+                (tmpfs, NO_SUID),
+                (read_only, READ_ONLY),
+                (no_exec, NO_EXEC),
+            ]
+            .iter()
+            .fold(
+                0,
+                |all, (wanted, bit)| if *wanted { all | bit } else { all },
+            );
+            set_attributes(mount.as_fd(), c"", RECURSIVE, attributes)
+                .doing_to("set attributes of the mount on", target)?;
+        }
+        let place = self.target(target, directory)?;
+        attach(&mount, &place).doing_to("mount on", target)
+    }
+
+    /// A detached mount of the source, and whether it is a directory.
+    fn open_source(&self, target: &'a CStr, source: &'a Source) -> Done<'a, (OwnedFd, bool)> {
+        match source {
             Source::Detached { fd, directory } => {
-                // The engine's descriptor is used as it is.
                 let fd = self.fd(*fd)?;
-                made =
+                let mount =
                     rustix::io::fcntl_dupfd_cloexec(fd, 3).doing_to("use the mount for", target)?;
-                (&made, *directory)
+                Ok((mount, *directory))
             }
             Source::Path { path } => {
-                made = copy(path).doing_to("open the source", path)?;
-                (
-                    &made,
-                    is_directory(&made).doing_to("look at the source", path)?,
-                )
+                let mount = copy(path).doing_to("open the source", path)?;
+                let directory = is_directory(&mount).doing_to("look at the source", path)?;
+                Ok((mount, directory))
             }
             Source::Content { index } => {
                 let path = self.launch.contents.get(*index as usize);
                 let path = path
                     .ok_or(Errno::BADF)
                     .doing_to("find the private file for", target)?;
-                made = copy(path).doing_to("open the private file for", target)?;
-                (&made, false)
+                Ok((
+                    copy(path).doing_to("open the private file for", target)?,
+                    false,
+                ))
             }
-            Source::Tmpfs { size, mode } => {
-                made = tmpfs(*size, *mode).doing_to("mount a tmpfs on", target)?;
-                (&made, true)
-            }
-        };
-        let tmpfs = matches!(source, Source::Tmpfs { .. });
-        let attributes = [
-            (true, NO_DEV),
-            (tmpfs, NO_SUID),
-            (read_only, READ_ONLY),
-            (no_exec, NO_EXEC),
-        ]
-        .iter()
-        .fold(
-            0,
-            |all, (wanted, bit)| if *wanted { all | bit } else { all },
-        );
-        set_attributes(mount.as_fd(), c"", RECURSIVE, attributes)
-            .doing_to("set attributes of the mount on", target)?;
-        let place = self.target(target, directory)?;
-        attach(mount, &place).doing_to("mount on", target)
+            Source::Tmpfs { size, mode } => Ok((
+                tmpfs(*size, *mode).doing_to("mount a tmpfs on", target)?,
+                true,
+            )),
+        }
     }
 
     /// The mount point, created in the upper directory if it is missing.

@@ -4,6 +4,7 @@
 //! for different children share nothing; only sending a request takes a lock.
 
 mod answers;
+mod measure;
 mod start;
 mod stubs;
 
@@ -13,13 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::plan::{self, Prepared, Site};
+use crate::plan::{self, Operation, Prepared, Site};
 use crate::report::{Record, records};
 use crate::transport::{DESCRIPTOR_LIMIT, borrow, send_frame};
 use crate::wire::Wire;
 use crate::zygote::protocol::request;
 use crate::{Exit, LaunchError, Spec, Stdio, explain, sys};
 use answers::Answers;
+pub use measure::Measured;
 
 /// Settings of a [`Launcher`].
 #[derive(Debug, Clone)]
@@ -78,15 +80,24 @@ impl Launcher {
     /// Starts a process. Returns when it was cloned; whether its program could be executed shows in [`Child::wait`]. The
     /// process ends with this launcher.
     pub fn spawn(&self, spec: &Spec, stdio: Stdio) -> Result<Child, LaunchError> {
-        self.spawn_with(spec, stdio, false)
+        self.spawn_with(spec, stdio, false).map(|(child, _)| child)
     }
 
-    pub(crate) fn spawn_with(
+    /// The same, reporting times; also returns the names of the operations.
+    fn spawn_timed(
+        &self,
+        spec: &Spec,
+        stdio: Stdio,
+    ) -> Result<(Child, Vec<&'static str>), LaunchError> {
+        self.spawn_with(spec, stdio, true)
+    }
+
+    fn spawn_with(
         &self,
         spec: &Spec,
         stdio: Stdio,
         timed: bool,
-    ) -> Result<Child, LaunchError> {
+    ) -> Result<(Child, Vec<&'static str>), LaunchError> {
         let Prepared { mut plan, fds } = plan::container(&self.inner.site, spec, stdio)?;
         plan.ends_with_parent = true;
         plan.timed = timed;
@@ -97,18 +108,25 @@ impl Launcher {
             .argv
             .first()
             .map(|name| String::from_utf8_lossy(name).into_owned());
-        Ok(Child {
+        let names = if timed {
+            plan.operations.iter().map(Operation::name).collect()
+        } else {
+            Vec::new()
+        };
+        let upper = spec.upper.clone();
+        let child = Child {
             pid,
             pidfd,
             answers,
-            upper: spec.upper.clone(),
+            upper,
             program: program.unwrap_or_default(),
             over: false,
-        })
+        };
+        Ok((child, names))
     }
 
-    /// Forks a monitor that runs [`crate::container::monitor::run`] with `request` and `fds`, in its own session. It
-    /// outlives this launcher.
+    /// Forks a monitor that runs the function of [`crate::init_with`] with `request` and `fds`, in its own session. It outlives
+    /// this launcher.
     pub fn spawn_monitor(
         &self,
         request: &[u8],

@@ -173,6 +173,7 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
     let cgroup = join.cgroup.clone().map(|fd| attached.fd(fd));
     let plan = Plan {
         namespaces: 0,
+        inside: Some(init),
         cgroup,
         ends_with_parent: false,
         contents: attached.contents,

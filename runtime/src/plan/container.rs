@@ -61,6 +61,7 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     Ok(Prepared {
         plan: Plan {
             namespaces: namespaces as u64,
+            inside: None,
             cgroup,
             ends_with_parent: false,
             contents: attached.contents,

@@ -41,6 +41,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Plan {
     /// Namespaces made by the clone, as `CLONE_NEW*` flags.
     pub namespaces: u64,
+    /// Index of a container's first process (a pidfd), to be born into its pid namespace.
+    pub inside: Option<u32>,
     /// Index of the cgroup v2 directory to be born into.
     pub cgroup: Option<u32>,
     /// Whether the child ends with its parent.
@@ -56,6 +58,7 @@ pub(crate) struct Plan {
 }
 wire_struct!(Plan {
     namespaces,
+    inside,
     cgroup,
     ends_with_parent,
     contents,
@@ -247,3 +250,32 @@ wire_struct!(Limit {
     soft,
     hard
 });
+
+impl Operation {
+    /// What the operation does, in a word or two.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Overlay { .. } => "overlay",
+            Self::Proc => "proc",
+            Self::Sys { .. } => "sys and cgroup",
+            Self::Dev { .. } => "dev",
+            Self::Mount { .. } => "mounts",
+            Self::Loopback => "loopback",
+            Self::Sysctl { .. } => "settings",
+            Self::Mask { .. } => "masked paths",
+            Self::ReadOnlyPaths { .. } => "read-only paths",
+            Self::ReadOnlyRoot => "read-only root",
+            Self::Hostname { .. } => "host name",
+            Self::Pivot => "root switch",
+            Self::Enter { .. } => "enter namespaces",
+            Self::Console { .. } | Self::Stdio { .. } => "streams",
+            Self::Session => "session",
+            Self::Limits { .. } => "limits",
+            Self::Directory { .. } => "working directory",
+            Self::Scope => "landlock",
+            Self::NoNewPrivileges => "no new privileges",
+            Self::Filter { .. } => "seccomp",
+            Self::Credentials { .. } => "credentials",
+        }
+    }
+}

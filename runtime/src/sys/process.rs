@@ -47,41 +47,99 @@ struct CloneArguments {
 /// The process must be single-threaded, because the child's copy of libc believes to be the parent's thread: only a
 /// [`crate::Parent`] calls this, and its child goes straight on to its plan.
 pub fn clone_child(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned, Errno> {
+    match clone_raw(flags, cgroup)? {
+        None => Ok(Cloned::Child),
+        Some((pid, pidfd)) => {
+            // SAFETY: the kernel has just made this descriptor for us.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Cloned::Parent { pid, pidfd })
+        }
+    }
+}
+
+/// Forks a child of this process into the pid namespace of `init`, and otherwise as [`clone_child`].
+///
+/// A helper in between enters the namespace, because a process that has done so may not be able to come back. It shares our
+/// descriptors, so that the child's pidfd is ours, and leaves us as the child's parent.
+pub fn clone_child_inside(
+    init: BorrowedFd<'_>,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Cloned, Errno> {
+    let (answer, question) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let Some((_, helper)) = clone_raw(libc::CLONE_FILES as u64, None)? else {
+        let cloned = join_namespaces(init, libc::CLONE_NEWPID)
+            .and_then(|()| clone_raw(libc::CLONE_PARENT as u64, cgroup));
+        let [errno, pid, pidfd] = match cloned {
+            Ok(None) => return Ok(Cloned::Child),
+            Ok(Some((pid, pidfd))) => [0, pid as i32, pidfd],
+            Err(errno) => [errno.raw_os_error(), 0, 0],
+        };
+        let mut bytes = [0; 12];
+        for (place, number) in bytes.chunks_exact_mut(4).zip([errno, pid, pidfd]) {
+            place.copy_from_slice(&number.to_ne_bytes());
+        }
+        // A parent that has gone needs no answer. The descriptors are the parent's, so nothing is dropped here.
+        let _ = rustix::io::write(&question, &bytes);
+        exit(0)
+    };
+    // SAFETY: the kernel has just made this descriptor for us.
+    let helper = unsafe { OwnedFd::from_raw_fd(helper) };
+    let status = rustix::process::waitid(
+        rustix::process::WaitId::PidFd(helper.as_fd()),
+        rustix::process::WaitIdOptions::EXITED,
+    );
+    drop(question);
+    status?;
+    let mut bytes = [0; 12];
+    if rustix::io::read(&answer, &mut bytes)? != bytes.len() {
+        return Err(Errno::CHILD);
+    }
+    let number =
+        |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    match number(0) {
+        0 => {
+            // SAFETY: the helper has made this descriptor in the table that it shared with us, for us.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(number(8)) };
+            Ok(Cloned::Parent {
+                pid: number(4) as u32,
+                pidfd,
+            })
+        }
+        errno => Err(Errno::from_raw_os_error(errno)),
+    }
+}
+
+/// Nothing in the child; its process id and a descriptor of it in the parent.
+fn clone_raw(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Option<(u32, i32)>, Errno> {
     let mut pidfd: libc::c_int = -1;
+    // The child of our own parent tells it as we would.
+    let signal = if flags & libc::CLONE_PARENT as u64 == 0 {
+        libc::SIGCHLD
+    } else {
+        0
+    };
     let mut arguments = CloneArguments {
         flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: &raw mut pidfd as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal: signal as u64,
         ..CloneArguments::default()
     };
     if let Some(cgroup) = cgroup {
         arguments.flags |= INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;
     }
+    let size = size_of::<CloneArguments>();
     // SAFETY: the arguments outlive the call; without CLONE_VM the child runs on its own copy of this stack.
-    let mut pid = check(unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw mut arguments,
-            size_of::<CloneArguments>(),
-        )
-    });
+    let mut pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size) });
     if pid == Err(Errno::NOSYS) && cgroup.is_none() {
-        let flags = flags | (libc::CLONE_PIDFD | libc::SIGCHLD) as u64;
+        let flags = flags | (libc::CLONE_PIDFD | signal) as u64;
         // SAFETY: as above; the second argument keeps the stack, the third receives the pidfd.
         pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) });
     }
-    match pid? {
-        0 => Ok(Cloned::Child),
-        pid => {
-            // SAFETY: the kernel has just made this descriptor for us.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Cloned::Parent {
-                pid: pid as u32,
-                pidfd,
-            })
-        }
-    }
+    Ok(match pid? {
+        0 => None,
+        pid => Some((pid as u32, pidfd)),
+    })
 }
 
 /// Forks a full copy of this process, libc included. The process must have one thread.
@@ -152,6 +210,24 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     const ON_EXEC: libc::c_uint = 4;
     // SAFETY: only flags change.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, ON_EXEC) }).map(drop)
+}
+
+/// Closes every descriptor above the standard ones but `kept`. For a process that has just started, whose other descriptors
+/// were leaked into it.
+pub fn close_all_but(kept: &OwnedFd) -> Result<(), Errno> {
+    let kept = kept.as_raw_fd() as u32;
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
+        if first <= last {
+            // SAFETY: this process owns no other descriptor.
+            match check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
+                Ok(_) => {}
+                // Before 5.9: whoever starts kiln with open descriptors shares them with the launcher, not with containers.
+                Err(Errno::NOSYS) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes ownership of the three standard streams' numbers for a process that replaces them: makes `fd` the number `to`.

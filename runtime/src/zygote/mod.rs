@@ -22,7 +22,7 @@ use protocol::{Answer, Hello, request};
 use steps::Steps;
 
 /// Becomes the zygote if this process was started as one.
-pub(crate) fn become_zygote() {
+pub(crate) fn become_zygote(run_monitor: crate::Monitor) {
     let started_as = std::env::args_os().next();
     if started_as.is_none_or(|name| name != protocol::NAME) {
         return;
@@ -37,7 +37,7 @@ pub(crate) fn become_zygote() {
         Ok(Some(monitor)) => {
             let _ = rustix::process::setsid();
             let _ = rustix::thread::set_name(c"kiln-monitor");
-            crate::container::monitor::run(monitor.request, monitor.fds, monitor.parent)
+            run_monitor(monitor.request, monitor.fds, monitor.parent)
         }
         Ok(None) => 0,
         Err(_) => 1,
@@ -55,6 +55,7 @@ struct Monitor {
 /// Returns a monitor in the forks that become one, nothing in the zygote once the engine has gone.
 fn run(socket: OwnedFd) -> Result<Option<Monitor>, Errno> {
     sys::signal::reset();
+    sys::process::close_all_but(&socket)?;
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     rustix::thread::set_name(c"kiln-zygote")?;
@@ -153,7 +154,7 @@ impl Zygote {
                             return Ok(None);
                         }
                     },
-                    step => self.steps.finish((step - 1) as usize),
+                    step => self.steps.finish((step - 1) as usize, &self.events),
                 }
             }
         }

@@ -3,6 +3,8 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::epoll;
+
 use super::protocol::Answer;
 use crate::parent::reap;
 use crate::sys;
@@ -60,11 +62,13 @@ impl Steps {
     }
 
     /// Takes the status of a child that has ended, and tells who asked for it.
-    pub fn finish(&mut self, index: usize) {
+    pub fn finish(&mut self, index: usize, events: &OwnedFd) {
         let Some(step) = self.slots.get_mut(index).and_then(Option::take) else {
             return;
         };
         self.free.push(index);
+        // The engine may hold a duplicate, so closing ours would not take it out of the set.
+        let _ = epoll::delete(events, &step.pidfd);
         let exit = reap(step.pidfd.as_fd());
         let Some(answers) = &step.answers else { return };
         let report = step.report.as_ref().map(parent::drain).unwrap_or_default();

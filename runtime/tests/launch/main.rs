@@ -4,8 +4,12 @@
 
 #![allow(clippy::print_stdout)] // It is its own test harness.
 
+mod bench;
+mod lifecycle;
+mod mounts;
 mod rootfs;
 mod steps;
+mod view;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -24,14 +28,14 @@ pub(crate) struct Context {
 type Test = (&'static str, fn(&Context));
 
 fn main() -> ExitCode {
-    kiln_runtime::init();
+    kiln_runtime::init_with(lifecycle::monitor_main);
     let filter = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'))
         .unwrap_or_default();
-    let tests: Vec<Test> = steps::TESTS
-        .iter()
-        .copied()
+    let all = [steps::TESTS, view::TESTS, mounts::TESTS, lifecycle::TESTS].concat();
+    let tests: Vec<Test> = all
+        .into_iter()
         .filter(|(name, _)| name.contains(&filter))
         .collect();
     if std::env::args().any(|argument| argument == "--list") {
@@ -62,6 +66,10 @@ fn main() -> ExitCode {
         store,
         entered,
     };
+    if std::env::args().any(|argument| argument == "--bench") {
+        bench::run(&context, filter.parse().unwrap_or(200));
+        return ExitCode::SUCCESS;
+    }
     println!("\nrunning {} tests ({entered:?})", tests.len());
     let (total, mut failed) = (tests.len(), 0);
     for (name, test) in tests {

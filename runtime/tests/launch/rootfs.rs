@@ -7,9 +7,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Programs that tests use in the container.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 16] = [
     "sh", "cat", "ls", "id", "touch", "mkdir", "mknod", "readlink", "stat", "sleep", "env", "grep",
-    "true", "tty", "head",
+    "true", "tty", "head", "stty",
 ];
 
 /// A directory that plays the store.

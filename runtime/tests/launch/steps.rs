@@ -29,7 +29,7 @@ pub(crate) fn shell(context: &Context, script: &str) -> Spec {
     )
 }
 
-fn null() -> OwnedFd {
+pub(crate) fn null() -> OwnedFd {
     File::options()
         .read(true)
         .write(true)
