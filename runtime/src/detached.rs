@@ -1,9 +1,8 @@
 //! Mounts that lie nowhere: made here, handed to a launch as a descriptor.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,11 +21,22 @@ const PRIVATE: &std::ffi::CStr = c"file";
 impl MountSource {
     /// Takes hold of a file, directory or socket of the host, wherever it lies, with what is mounted below it.
     pub fn detach(path: &Path) -> io::Result<Self> {
+        let node = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        Self::detach_node(node.as_fd(), true)
+    }
+
+    /// The same for something that was opened before, so that no path is looked up again. With `recursive`, what is mounted
+    /// below comes along.
+    pub fn detach_node(node: BorrowedFd<'_>, recursive: bool) -> io::Result<Self> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_RECURSIVE;
-        let path = CString::new(path.as_os_str().as_encoded_bytes())?;
-        let mount = open_tree(CWD, &path, flags)?;
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let flags = if recursive {
+            flags | OpenTreeFlags::AT_RECURSIVE
+        } else {
+            flags
+        };
+        let mount = open_tree(node, c"", flags)?;
         let directory = FileType::from_raw_mode(fstat(&mount)?.st_mode) == FileType::Directory;
         Ok(Self::Detached {
             mount: Arc::new(mount),

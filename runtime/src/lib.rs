@@ -20,7 +20,6 @@ mod detached;
 mod error;
 mod explain;
 mod launcher;
-mod mount;
 mod parent;
 mod plan;
 pub mod probe;

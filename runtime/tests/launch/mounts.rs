@@ -35,9 +35,9 @@ fn kinds(context: &Context) {
     let script = "cat /a/b/shared/file /host/file /one; echo new > /a/b/shared/new; touch /host/x 2>/dev/null || echo ro; \
                   stat -c %a /scratch; cat /content; cat /a/b/shared/inner/deep; touch /scratch/x";
     let mut spec = shell(context, script);
-    let detached = MountSource::detach(File::open(&host).expect("a directory").as_fd(), true)
+    let detached = MountSource::detach_node(File::open(&host).expect("a directory").as_fd(), true)
         .expect("a mount");
-    let file = MountSource::detach_path(&shared.join("file")).expect("a mount");
+    let file = MountSource::detach(&shared.join("file")).expect("a mount");
     fs::create_dir(shared.join("inner")).expect("a directory");
     spec.mounts = vec![
         mount(
