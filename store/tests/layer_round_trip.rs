@@ -10,17 +10,27 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kiln_store::{Attributes, CommitOptions, Compression, DiffId, Kind, NewTree, Stack, Store, TreeWriter};
+use kiln_store::{
+    Attributes, CommitOptions, Compression, DiffId, NewTree, Stack, Store, TreeWriter,
+};
 use support::*;
 
-const PLAIN: CommitOptions = CommitOptions { clamp_mtime: None, compression: None };
+const PLAIN: CommitOptions = CommitOptions {
+    clamp_mtime: None,
+    compression: None,
+};
 
 /// Commits what `fill` does to a tree above a stack, and gives the stack with it.
 fn step(store: &Store, below: &Stack, fill: impl FnOnce(&NewTree)) -> Stack {
     let tree = store.new_tree(below).unwrap();
     fill(&tree);
     let record = store.commit_tree(tree, below, &PLAIN).unwrap();
-    let layers: Vec<DiffId> = below.layers().iter().copied().chain([record.diff_id]).collect();
+    let layers: Vec<DiffId> = below
+        .layers()
+        .iter()
+        .copied()
+        .chain([record.diff_id])
+        .collect();
     store.stack(&layers).unwrap()
 }
 
@@ -35,14 +45,24 @@ fn random_tree(random: &mut Random, root: &Path, budget: usize) {
 fn name(random: &mut Random, number: usize) -> PathBuf {
     match random.below(12) {
         0 => PathBuf::from(format!("{}-{number}", "long".repeat(40))),
-        1 => PathBuf::from(std::ffi::OsStr::from_bytes(&[b'n', 0xff, 0xfe, b'0' + (number % 10) as u8])),
+        1 => PathBuf::from(std::ffi::OsStr::from_bytes(&[
+            b'n',
+            0xff,
+            0xfe,
+            b'0' + (number % 10) as u8,
+        ])),
         2 => PathBuf::from(format!("ünïcode {number}\n\\x")),
         _ => PathBuf::from(format!("n{}", random.below(40))),
     }
 }
 
 /// One random thing done to a directory that is mounted or plain.
-fn mutate_once(random: &mut Random, directory: &Path, number: usize, directories: &mut Vec<PathBuf>) {
+fn mutate_once(
+    random: &mut Random,
+    directory: &Path,
+    number: usize,
+    directories: &mut Vec<PathBuf>,
+) {
     let path = directory.join(name(random, number));
     let exists = fs::symlink_metadata(&path).is_ok();
     if exists && random.chance(60) {
@@ -71,7 +91,11 @@ fn mutate_once(random: &mut Random, directory: &Path, number: usize, directories
         }
         5 => run(Command::new("mkfifo").arg(&path)),
         6 if is_root() => {
-            run(Command::new("mknod").arg(&path).args(["c", "1", &format!("{}", 1 + random.below(250))]));
+            run(Command::new("mknod").arg(&path).args([
+                "c",
+                "1",
+                &format!("{}", 1 + random.below(250)),
+            ]));
         }
         7 => {
             let file = fs::File::create(&path).unwrap();
@@ -88,8 +112,12 @@ fn mutate_once(random: &mut Random, directory: &Path, number: usize, directories
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| fs::symlink_metadata(path).unwrap().is_file()).collect();
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries
+        .filter(|path| fs::symlink_metadata(path).unwrap().is_file())
+        .collect();
     files.sort();
     files
 }
@@ -131,17 +159,36 @@ fn dress(random: &mut Random, path: &Path) {
         let is_plain = meta.is_file() || meta.is_dir();
         if is_plain && random.chance(20) {
             let value = random.bytes(40);
-            rustix::fs::setxattr(path, "user.test", &value, rustix::fs::XattrFlags::empty()).unwrap();
+            rustix::fs::setxattr(path, "user.test", &value, rustix::fs::XattrFlags::empty())
+                .unwrap();
         }
         if is_root() && meta.is_file() && random.chance(10) {
             let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            rustix::fs::setxattr(path, "security.capability", &capability, rustix::fs::XattrFlags::empty()).unwrap();
+            rustix::fs::setxattr(
+                path,
+                "security.capability",
+                &capability,
+                rustix::fs::XattrFlags::empty(),
+            )
+            .unwrap();
         }
     }
     if random.chance(40) {
-        let time = rustix::fs::Timespec { tv_sec: random.below(2_000_000_000) as i64 - 1000, tv_nsec: [0, 5, 120_000_000][random.below(3)] };
-        let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-        rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        let time = rustix::fs::Timespec {
+            tv_sec: random.below(2_000_000_000) as i64 - 1000,
+            tv_nsec: [0, 5, 120_000_000][random.below(3)],
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::utimensat(
+            rustix::fs::CWD,
+            path,
+            &times,
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .unwrap();
     }
 }
 
@@ -155,10 +202,16 @@ fn comparable(snapshot: Snapshot) -> Snapshot {
 }
 
 /// A step through a real overlay mount. What was seen in the mount is given back.
-fn mounted_step(store: &Store, below: &Stack, point: &Path, work: impl FnOnce(&Path)) -> (Stack, Snapshot) {
+fn mounted_step(
+    store: &Store,
+    below: &Stack,
+    point: &Path,
+    work: impl FnOnce(&Path),
+) -> (Stack, Snapshot) {
     let mut seen = Snapshot::new();
     let stack = step(store, below, |tree| {
-        let mounted = Mounted::stack(below.lowers(), Some((tree.fs(), tree.work())), point).unwrap();
+        let mounted =
+            Mounted::stack(below.lowers(), Some((tree.fs(), tree.work())), point).unwrap();
         work(mounted.path());
         seen = comparable(snapshot_directory(mounted.path()));
     });
@@ -177,25 +230,44 @@ fn random_changes_through_overlay_survive() {
         let here = store(&scratch.path().join("here"));
         let there = store(&scratch.path().join("there"));
         let point = scratch.path().join("mnt");
-        let base = step(&here, &here.stack(&[]).unwrap(), |tree| random_tree(&mut random, tree.fs(), 60));
+        let base = step(&here, &here.stack(&[]).unwrap(), |tree| {
+            random_tree(&mut random, tree.fs(), 60)
+        });
         let mut stack = base;
         let mut seen = Snapshot::new();
         for _ in 0..3 {
-            (stack, seen) = mounted_step(&here, &stack, &point, |root| random_tree(&mut random, root, 25));
+            (stack, seen) = mounted_step(&here, &stack, &point, |root| {
+                random_tree(&mut random, root, 25)
+            });
         }
-        assert_same(&seen, &comparable(snapshot_view(&stack.view())), "the view of the stack");
+        assert_same(
+            &seen,
+            &comparable(snapshot_view(&stack.view())),
+            "the view of the stack",
+        );
         let again = Mounted::stack(stack.lowers(), None, &scratch.path().join("again")).unwrap();
         // Inodes of merged lower directories say nothing here, so names of the same file are compared by the view.
-        assert_same(&seen, &comparable(snapshot_directory(again.path())), "the stack mounted again");
+        assert_same(
+            &seen,
+            &comparable(snapshot_directory(again.path())),
+            "the stack mounted again",
+        );
         drop(again);
         for (number, layer) in stack.layers().iter().enumerate() {
             let record = here.layer(layer).unwrap().unwrap();
             let compression = [Compression::None, Compression::GZIP, Compression::ZSTD][number % 3];
             let received = transfer(&here, &there, &record, compression);
-            assert_eq!((received.diff_id, received.entries), (record.diff_id, record.entries));
+            assert_eq!(
+                (received.diff_id, received.entries),
+                (record.diff_id, record.entries)
+            );
         }
         let moved = there.stack(stack.layers()).unwrap();
-        assert_same(&seen, &comparable(snapshot_view(&moved.view())), "the stack in another store");
+        assert_same(
+            &seen,
+            &comparable(snapshot_view(&moved.view())),
+            "the stack in another store",
+        );
     }
 }
 
@@ -217,24 +289,41 @@ fn written_trees_are_what_was_written() {
                 }
                 writer.finish().unwrap();
             });
-            let plain = |snapshot| without(snapshot, |_, node| {
-                node.same_as = None;
-                if node.kind == "directory" {
-                    node.mtime = (0, 0);
-                }
-            });
-            assert_same(&plain(snapshot_directory(&model)), &plain(snapshot_view(&stack.view())), "model and store");
+            let plain = |snapshot| {
+                without(snapshot, |_, node| {
+                    node.same_as = None;
+                    if node.kind == "directory" {
+                        node.mtime = (0, 0);
+                    }
+                })
+            };
+            assert_same(
+                &plain(snapshot_directory(&model)),
+                &plain(snapshot_view(&stack.view())),
+                "model and store",
+            );
         }
     }
 }
 
 /// The same change to a plain directory and to a tree in the making.
 fn write_once(random: &mut Random, writer: &mut TreeWriter, model: &Path, uid: u32, gid: u32) {
-    let path = format!("d{}/e{}/f{}", random.below(3), random.below(2), random.below(4));
+    let path = format!(
+        "d{}/e{}/f{}",
+        random.below(3),
+        random.below(2),
+        random.below(4)
+    );
     let depth = random.below(3) + 1;
     let path: String = path.split('/').take(depth).collect::<Vec<_>>().join("/");
     let at = model.join(&path);
-    let attributes = Attributes { mode: 0o751, uid, gid, mtime: Some((1_500_000_000, 7)), xattrs: Vec::new() };
+    let attributes = Attributes {
+        mode: 0o751,
+        uid,
+        gid,
+        mtime: Some((1_500_000_000, 7)),
+        xattrs: Vec::new(),
+    };
     let parent = Path::new(&path).parent().unwrap();
     if random.chance(25) {
         writer.remove(path.as_bytes()).unwrap();
@@ -245,12 +334,20 @@ fn write_once(random: &mut Random, writer: &mut TreeWriter, model: &Path, uid: u
         }
         return;
     }
-    let blocked = model.join(parent).ancestors().any(|above| above.starts_with(model) && fs::symlink_metadata(above).is_ok_and(|meta| !meta.is_dir()));
+    let blocked = model.join(parent).ancestors().any(|above| {
+        above.starts_with(model) && fs::symlink_metadata(above).is_ok_and(|meta| !meta.is_dir())
+    });
     if blocked {
-        assert!(writer.ensure_directory(parent.as_os_str().as_bytes(), &attributes, &attributes).is_err());
+        assert!(
+            writer
+                .ensure_directory(parent.as_os_str().as_bytes(), &attributes, &attributes)
+                .is_err()
+        );
         return;
     }
-    writer.ensure_directory(parent.as_os_str().as_bytes(), &attributes, &attributes).unwrap();
+    writer
+        .ensure_directory(parent.as_os_str().as_bytes(), &attributes, &attributes)
+        .unwrap();
     for above in parent.ancestors().collect::<Vec<_>>().iter().rev() {
         if !above.as_os_str().is_empty() && !model.join(above).exists() {
             fs::create_dir(model.join(above)).unwrap();
@@ -265,7 +362,9 @@ fn write_once(random: &mut Random, writer: &mut TreeWriter, model: &Path, uid: u
             } else if existing.is_some() {
                 fs::remove_file(&at).unwrap();
             }
-            writer.symlink(path.as_bytes(), b"somewhere", &attributes).unwrap();
+            writer
+                .symlink(path.as_bytes(), b"somewhere", &attributes)
+                .unwrap();
             symlink("somewhere", &at).unwrap();
             set_time(&at);
         }
@@ -276,13 +375,17 @@ fn write_once(random: &mut Random, writer: &mut TreeWriter, model: &Path, uid: u
                 fs::remove_file(&at).unwrap();
             }
             let content = random.bytes(50);
-            writer.file_from(path.as_bytes(), &mut &content[..], &attributes).unwrap();
+            writer
+                .file_from(path.as_bytes(), &mut &content[..], &attributes)
+                .unwrap();
             fs::write(&at, &content).unwrap();
             fs::set_permissions(&at, fs::Permissions::from_mode(0o751)).unwrap();
             set_time(&at);
         }
         _ => {
-            writer.replace_with_directory(path.as_bytes(), &attributes).unwrap();
+            writer
+                .replace_with_directory(path.as_bytes(), &attributes)
+                .unwrap();
             if existing.as_ref().is_some_and(|meta| meta.is_dir()) {
                 fs::remove_dir_all(&at).unwrap();
             } else if existing.is_some() {
@@ -295,9 +398,21 @@ fn write_once(random: &mut Random, writer: &mut TreeWriter, model: &Path, uid: u
 }
 
 fn set_time(path: &Path) {
-    let time = rustix::fs::Timespec { tv_sec: 1_500_000_000, tv_nsec: 7 };
-    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    let time = rustix::fs::Timespec {
+        tv_sec: 1_500_000_000,
+        tv_nsec: 7,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(
+        rustix::fs::CWD,
+        path,
+        &times,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
 }
 
 #[test]
@@ -305,21 +420,43 @@ fn unchanged_parents_and_idle_marks_are_left_out() {
     let scratch = scratch();
     let store = store(scratch.path());
     let (uid, gid) = ids();
-    let attributes = Attributes { mode: 0o750, uid, gid, mtime: Some((1_000, 0)), xattrs: Vec::new() };
+    let attributes = Attributes {
+        mode: 0o750,
+        uid,
+        gid,
+        mtime: Some((1_000, 0)),
+        xattrs: Vec::new(),
+    };
     let base = step(&store, &store.stack(&[]).unwrap(), |tree| {
-        let mut writer = TreeWriter::new(tree, &kiln_store::View::open(&[], family()), family()).unwrap();
-        writer.ensure_directory(b"usr/share/doc", &attributes, &attributes).unwrap();
+        let mut writer =
+            TreeWriter::new(tree, &kiln_store::View::open(&[], family()), family()).unwrap();
+        writer
+            .ensure_directory(b"usr/share/doc", &attributes, &attributes)
+            .unwrap();
         writer.finish().unwrap();
     });
     let tree = store.new_tree(&base).unwrap();
     let mut writer = TreeWriter::new(&tree, &base.view(), family()).unwrap();
-    writer.file_from(b"usr/share/doc/x", &mut &b"x"[..], &attributes).unwrap();
+    writer
+        .file_from(b"usr/share/doc/x", &mut &b"x"[..], &attributes)
+        .unwrap();
     writer.finish().unwrap();
     // A deletion of something that never was.
-    rustix::fs::mknodat(rustix::fs::CWD, &tree.fs().join("gone"), rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::empty(), 0).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        tree.fs().join("gone"),
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::Mode::empty(),
+        0,
+    )
+    .unwrap();
     let record = store.commit_tree(tree, &base, &PLAIN).unwrap();
     assert_eq!(record.entries, 1);
-    let implied: Vec<&[u8]> = record.implied.iter().map(|path| path.0.as_slice()).collect();
+    let implied: Vec<&[u8]> = record
+        .implied
+        .iter()
+        .map(|path| path.0.as_slice())
+        .collect();
     assert_eq!(implied, [&b""[..], b"usr", b"usr/share", b"usr/share/doc"]);
     let stack = store.stack(&[base.layers()[0], record.diff_id]).unwrap();
     assert_eq!(stack.lowers().len(), 2);
@@ -332,18 +469,20 @@ fn clamped_times_are_the_same_here_and_there() {
     let here = store(&scratch.path().join("here"));
     let there = store(&scratch.path().join("there"));
     let empty = here.stack(&[]).unwrap();
-    let clamp = CommitOptions { clamp_mtime: Some(1_000_000_000), compression: Some(Compression::GZIP) };
-    let commit = |number: u32| {
+    let clamp = CommitOptions {
+        clamp_mtime: Some(1_000_000_000),
+        compression: Some(Compression::GZIP),
+    };
+    let commit = || {
         let tree = here.new_tree(&empty).unwrap();
         fs::create_dir(tree.fs().join("d")).unwrap();
         fs::write(tree.fs().join("d/file"), "content").unwrap();
         fs::hard_link(tree.fs().join("d/file"), tree.fs().join("d/other")).unwrap();
         symlink("file", tree.fs().join("d/link")).unwrap();
-        let _ = number;
         here.commit_tree(tree, &empty, &clamp).unwrap()
     };
-    let first = commit(1);
-    assert_eq!(first, commit(2));
+    let first = commit();
+    assert_eq!(first, commit());
     let seen = snapshot_view(&here.stack(&[first.diff_id]).unwrap().view());
     assert!(seen.values().all(|node| node.mtime <= (1_000_000_000, 0)));
     transfer(&here, &there, &first, Compression::GZIP);
@@ -355,7 +494,9 @@ fn clamped_times_are_the_same_here_and_there() {
 fn a_file_shared_with_another_layer_keeps_its_time_there() {
     let scratch = scratch();
     let store = store(scratch.path());
-    let base = step(&store, &store.stack(&[]).unwrap(), |tree| fs::write(tree.fs().join("a"), "content").unwrap());
+    let base = step(&store, &store.stack(&[]).unwrap(), |tree| {
+        fs::write(tree.fs().join("a"), "content").unwrap()
+    });
     let view = base.view();
     let before = snapshot_view(&view);
     let empty = store.stack(&[]).unwrap();
@@ -365,7 +506,10 @@ fn a_file_shared_with_another_layer_keeps_its_time_there() {
     assert!(writer.adopt(b"b", &view, &entry).unwrap());
     writer.hard_link(b"c", b"b").unwrap();
     writer.finish().unwrap();
-    let options = CommitOptions { clamp_mtime: Some(5), compression: None };
+    let options = CommitOptions {
+        clamp_mtime: Some(5),
+        compression: None,
+    };
     let record = store.commit_tree(tree, &empty, &options).unwrap();
     let after = snapshot_view(&view);
     assert_eq!(before["a"].mtime, after["a"].mtime);
@@ -383,21 +527,39 @@ fn other_tools_read_our_layers() {
     for _ in 0..4 {
         let scratch = scratch();
         let store = store(&scratch.path().join("store"));
-        let stack = step(&store, &store.stack(&[]).unwrap(), |tree| random_tree(&mut random, tree.fs(), 80));
-        let blob = store.layer_blob(&stack.layers()[0], Compression::GZIP).unwrap();
+        let stack = step(&store, &store.stack(&[]).unwrap(), |tree| {
+            random_tree(&mut random, tree.fs(), 80)
+        });
+        let blob = store
+            .layer_blob(&stack.layers()[0], Compression::GZIP)
+            .unwrap();
         let out = scratch.path().join("out");
         fs::create_dir(&out).unwrap();
         let mut tar = Command::new("tar");
-        tar.arg("-xpzf").arg(store.root().join("blobs/sha256").join(blob.digest.hex()));
-        tar.args(["--numeric-owner", "--same-owner", "--xattrs", "--xattrs-include=*", "-C"]).arg(&out);
+        tar.arg("-xpzf")
+            .arg(store.root().join("blobs/sha256").join(blob.digest.hex()));
+        tar.args([
+            "--numeric-owner",
+            "--same-owner",
+            "--xattrs",
+            "--xattrs-include=*",
+            "-C",
+        ])
+        .arg(&out);
         run(&mut tar);
-        let plain = |snapshot| without(comparable(snapshot), |_, node| {
-            // GNU tar doesn't set attributes of directories' own root entry, nor times of links in all versions.
-            if node.kind == "symlink" {
-                node.mtime = (0, 0);
-            }
-        });
-        assert_same(&plain(snapshot_view(&stack.view())), &plain(snapshot_directory(&out)), "GNU tar");
+        let plain = |snapshot| {
+            without(comparable(snapshot), |_, node| {
+                // GNU tar doesn't set attributes of directories' own root entry, nor times of links in all versions.
+                if node.kind == "symlink" {
+                    node.mtime = (0, 0);
+                }
+            })
+        };
+        assert_same(
+            &plain(snapshot_view(&stack.view())),
+            &plain(snapshot_directory(&out)),
+            "GNU tar",
+        );
     }
 }
 
@@ -414,33 +576,61 @@ fn we_read_other_tools_archives() {
     let big = fs::File::create(source.join("sparse")).unwrap();
     use std::os::unix::fs::FileExt;
     for island in 0..60_u64 {
-        big.write_all_at(b"island", island * 300_000 + 100_000).unwrap();
+        big.write_all_at(b"island", island * 300_000 + 100_000)
+            .unwrap();
     }
     big.set_len(30_000_000).unwrap();
     let sources = comparable(snapshot_directory(&source));
-    for format in ["gnu", "posix", "gnu -S", "posix -S --sparse-version=0.0", "posix -S --sparse-version=0.1", "posix -S --sparse-version=1.0"] {
-        let store = store(&scratch.path().join(format!("store-{}", format.replace([' ', '='], "-"))));
+    for format in [
+        "gnu",
+        "posix",
+        "gnu -S",
+        "posix -S --sparse-version=0.0",
+        "posix -S --sparse-version=0.1",
+        "posix -S --sparse-version=1.0",
+    ] {
+        let store = store(
+            &scratch
+                .path()
+                .join(format!("store-{}", format.replace([' ', '='], "-"))),
+        );
         let archive = scratch.path().join("archive.tar");
         let mut tar = Command::new("tar");
-        tar.arg("-cf").arg(&archive).args(["--numeric-owner", "--format"]).args(format.split(' '));
+        tar.arg("-cf")
+            .arg(&archive)
+            .args(["--numeric-owner", "--format"])
+            .args(format.split(' '));
         if format.starts_with("posix") {
             tar.args(["--xattrs", "--xattrs-include=*"]);
         }
         tar.arg("-C").arg(&source).arg(".");
         let output = tar.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let record = ingest(&store, &fs::read(&archive).unwrap()).unwrap();
         let stack = store.stack(&[record.diff_id]).unwrap();
-        let plain = |snapshot: &Snapshot| without(snapshot.clone(), |_, node| {
-            if format.starts_with("gnu") {
-                // Whole seconds only, and no attributes.
-                node.mtime.1 = 0;
-                node.xattrs.clear();
-            }
-        });
-        assert_same(&plain(&sources), &plain(&comparable(snapshot_view(&stack.view()))), format);
+        let plain = |snapshot: &Snapshot| {
+            without(snapshot.clone(), |_, node| {
+                if format.starts_with("gnu") {
+                    // Whole seconds only, and no attributes.
+                    node.mtime.1 = 0;
+                    node.xattrs.clear();
+                }
+            })
+        };
+        assert_same(
+            &plain(&sources),
+            &plain(&comparable(snapshot_view(&stack.view()))),
+            format,
+        );
         let stored = stack.lowers()[0].join("sparse");
-        assert!(fs::metadata(&stored).unwrap().blocks() * 512 < 10_000_000, "{format}: holes are kept");
+        assert!(
+            fs::metadata(&stored).unwrap().blocks() * 512 < 10_000_000,
+            "{format}: holes are kept"
+        );
     }
 }
 
@@ -456,10 +646,15 @@ fn devices_need_root() {
     let record = ingest(&store, &tar.end()).unwrap();
     let seen = snapshot_view(&store.stack(&[record.diff_id]).unwrap().view());
     if is_root() {
-        assert_eq!((seen["dev/null"].kind, seen["dev/null"].rdev), ("character", 0x103));
+        assert_eq!(
+            (seen["dev/null"].kind, seen["dev/null"].rdev),
+            ("character", 0x103)
+        );
     } else {
-        assert_eq!((record.left_out.len(), record.left_out[0].what.as_str()), (1, "device"));
+        assert_eq!(
+            (record.left_out.len(), record.left_out[0].what.as_str()),
+            (1, "device")
+        );
         assert!(!seen.contains_key("dev/null"));
     }
-    let _ = Kind::File;
 }

@@ -58,9 +58,12 @@ impl Store {
         let tree = self.bare_tree()?;
         let view = below.view();
         let root = view.root()?;
-        let attributes = Attributes::of(&root.meta, view.xattrs(&root)?);
         let held = tree.open()?;
-        attributes.set_on_open(&held, b"", &mut no_excuse(b""))?;
+        // Without anything below, the root belongs to whoever makes it.
+        if !below.layers().is_empty() {
+            let attributes = Attributes::of(&root.meta, view.xattrs(&root)?);
+            attributes.set_on_open(&held, b"", &mut no_excuse(b""))?;
+        }
         set_mtime(&held, b"", (root.meta.mtime, root.meta.mtime_nsec), b"")?;
         Ok(tree)
     }

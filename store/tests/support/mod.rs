@@ -109,12 +109,7 @@ pub fn snapshot_directory(root: &Path) -> Snapshot {
     nodes
 }
 
-fn visit(
-    root: &Path,
-    path: &Path,
-    nodes: &mut Snapshot,
-    names: &mut HashMap<(u64, u64), String>,
-) {
+fn visit(root: &Path, path: &Path, nodes: &mut Snapshot, names: &mut HashMap<(u64, u64), String>) {
     let meta = fs::symlink_metadata(path).unwrap();
     let name = text(path.strip_prefix(root).unwrap().as_os_str().as_bytes());
     let kind = meta.file_type();
@@ -200,10 +195,7 @@ pub fn snapshot_view(view: &View) -> Snapshot {
         let (kind, content) = match meta.kind {
             Kind::Directory => ("directory", String::new()),
             Kind::Symlink => ("symlink", text(&view.read_link(entry).unwrap())),
-            Kind::File => (
-                "file",
-                hash(&view.read_file(entry, u64::MAX - 1).unwrap()),
-            ),
+            Kind::File => ("file", hash(&view.read_file(entry, u64::MAX - 1).unwrap())),
             Kind::Fifo => ("fifo", String::new()),
             Kind::CharacterDevice => ("character", String::new()),
             Kind::BlockDevice => ("block", String::new()),
@@ -281,7 +273,13 @@ impl Tar {
         Self(Vec::new())
     }
 
-    pub fn raw(&mut self, name: &[u8], kind: u8, content: &[u8], change: impl FnOnce(&mut tar::Header)) -> &mut Self {
+    pub fn raw(
+        &mut self,
+        name: &[u8],
+        kind: u8,
+        content: &[u8],
+        change: impl FnOnce(&mut tar::Header),
+    ) -> &mut Self {
         let mut header = tar::Header::new_ustar();
         let length = name.len().min(100);
         header.as_old_mut().name[..length].copy_from_slice(&name[..length]);
@@ -356,7 +354,12 @@ pub fn ingest(store: &Store, tar: &[u8]) -> kiln_store::layer::Result<LayerRecor
 }
 
 /// Takes a blob of a store into another store.
-pub fn transfer(from: &Store, to: &Store, record: &LayerRecord, compression: Compression) -> LayerRecord {
+pub fn transfer(
+    from: &Store,
+    to: &Store,
+    record: &LayerRecord,
+    compression: Compression,
+) -> LayerRecord {
     let blob = from.layer_blob(&record.diff_id, compression).unwrap();
     let mut file = from.open_blob(&blob.digest).unwrap();
     to.ingest_layer(&mut file, &blob, &record.diff_id, &Limits::default())
@@ -435,7 +438,12 @@ impl Mounted {
         }
         fsconfig_set_string(&context, "redirect_dir", "nofollow").unwrap();
         fsconfig_create(&context).unwrap();
-        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).unwrap();
+        let mount = fsmount(
+            &context,
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::empty(),
+        )
+        .unwrap();
         move_mount(
             &mount,
             c"",
@@ -456,6 +464,15 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        rustix::mount::unmount(&self.point, rustix::mount::UnmountFlags::empty()).unwrap();
+        // A child that another test is just starting holds our descriptors until it executes its program.
+        for _ in 0..1000 {
+            match rustix::mount::unmount(&self.point, rustix::mount::UnmountFlags::empty()) {
+                Err(rustix::io::Errno::BUSY) => {
+                    std::thread::sleep(std::time::Duration::from_millis(2))
+                }
+                done => return done.unwrap(),
+            }
+        }
+        panic!("{} stays busy", self.point.display());
     }
 }

@@ -86,9 +86,8 @@ impl<R: BufRead> Archive<R> {
                 return Ok(None);
             };
             let header_type = header.as_old().linkflag[0];
-            let size = header
-                .entry_size()
-                .map_err(|_| self.damaged("a size is no number"))?;
+            let size =
+                number(&header.as_old().size).ok_or_else(|| self.damaged("a size is no number"))?;
             match header_type {
                 b'x' => {
                     let records = self.extension(size)?;
@@ -138,27 +137,26 @@ impl<R: BufRead> Archive<R> {
             link.unwrap_or_else(|| header.link_name_bytes().map(Vec::from).unwrap_or_default());
         let kind =
             kind(header_type, &path).ok_or_else(|| refused("it has a type that no layer has"))?;
-        let bad = |_| refused("a number in its header cannot be read");
-        let id = |said: Option<u32>, field: std::io::Result<u64>| match said {
+        let fields = header.as_old();
+        let bad = || refused("a number in its header cannot be read");
+        let id = |said: Option<u32>, field: &[u8]| match said {
             Some(id) => Ok(id),
-            None => field
-                .map_err(bad)
-                .and_then(|id| u32::try_from(id).map_err(|_| refused("its owner is no id"))),
+            None => {
+                let id = number(field).ok_or_else(bad)?;
+                u32::try_from(id).map_err(|_| refused("its owner is no id"))
+            }
         };
         let mut entry = ArchiveEntry {
             kind,
             link,
-            mode: header.mode().map_err(bad)? & 0o7777,
-            uid: id(pax.uid, header.uid())?,
-            gid: id(pax.gid, header.gid())?,
+            mode: (number(&fields.mode).ok_or_else(bad)? & 0o7777) as u32,
+            uid: id(pax.uid, &fields.uid)?,
+            gid: id(pax.gid, &fields.gid)?,
             mtime: match pax.mtime {
                 Some(time) => time,
-                None => (
-                    header_mtime(header).ok_or_else(|| refused("its time cannot be read"))?,
-                    0,
-                ),
+                None => (seconds(&fields.mtime).ok_or_else(bad)?, 0),
             },
-            rdev: device(header).map_err(bad)?,
+            rdev: device(header).ok_or_else(bad)?,
             xattrs: std::mem::take(&mut pax.xattrs),
             size: 0,
             segments: None,
@@ -413,28 +411,45 @@ fn checksums(header: &[u8; BLOCK]) -> [i64; 2] {
     [unsigned, signed]
 }
 
-/// GNU tar writes times before 1970 in base 256, as negative numbers.
-fn header_mtime(header: &Header) -> Option<i64> {
-    let field = &header.as_old().mtime;
-    if field[0] == 0xff {
-        let low: [u8; 8] = field[4..12].try_into().ok()?;
-        return Some(i64::from_be_bytes(low));
+/// A number of a header: octal digits among spaces and zeros, nothing at all for 0, or GNU's base 256.
+pub(super) fn number(field: &[u8]) -> Option<u64> {
+    if field[0] & 0x80 != 0 {
+        let (high, low) = field.split_at(field.len().checked_sub(8)?);
+        let is_small =
+            high.iter().skip(1).all(|byte| *byte == 0) && (high.is_empty() || high[0] == 0x80);
+        let mut low: [u8; 8] = low.try_into().ok()?;
+        if high.is_empty() {
+            low[0] &= 0x7f;
+        }
+        return is_small.then(|| u64::from_be_bytes(low));
     }
-    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        return Some(0);
+    let text = std::str::from_utf8(field).ok()?.trim_matches(['\0', ' ']);
+    if text.is_empty() {
+        Some(0)
+    } else {
+        u64::from_str_radix(text, 8).ok()
     }
-    header
-        .mtime()
-        .ok()
-        .and_then(|seconds| i64::try_from(seconds).ok())
 }
 
-fn device(header: &Header) -> std::io::Result<u64> {
-    if !matches!(header.as_old().linkflag[0], b'3' | b'4') {
-        return Ok(0);
+/// A time, which GNU tar writes as a negative number in base 256 when it lies before 1970.
+fn seconds(field: &[u8; 12]) -> Option<i64> {
+    if field[0] == 0xff {
+        return field[4..].try_into().ok().map(i64::from_be_bytes);
     }
-    let (major, minor) = (header.device_major()?, header.device_minor()?);
-    Ok(rustix::fs::makedev(major.unwrap_or(0), minor.unwrap_or(0)))
+    number(field).and_then(|seconds| i64::try_from(seconds).ok())
+}
+
+fn device(header: &Header) -> Option<u64> {
+    if !matches!(header.as_old().linkflag[0], b'3' | b'4') {
+        return Some(0);
+    }
+    // Both newer formats have these fields in the same place.
+    let bytes = header.as_bytes();
+    let (major, minor) = (number(&bytes[329..337])?, number(&bytes[337..345])?);
+    Some(rustix::fs::makedev(
+        u32::try_from(major).ok()?,
+        u32::try_from(minor).ok()?,
+    ))
 }
 
 fn until_zero(mut text: Vec<u8>) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use tar::GnuHeader;
 
+use super::archive::number;
 use crate::layer::header::BLOCK;
 
 /// Offset and length of each piece of content in the unpacked file, in order.
@@ -19,7 +20,7 @@ pub(super) fn old_gnu(
     header: &GnuHeader,
     blocks: &[[u8; BLOCK]],
 ) -> (Option<Vec<u64>>, Option<u64>) {
-    let size = header.real_size().ok();
+    let size = number(&header.realsize);
     let mut numbers = Vec::new();
     for part in header.sparse.iter().filter(|part| !part.is_empty()) {
         let (Ok(offset), Ok(length)) = (part.offset(), part.length()) else {
@@ -33,21 +34,13 @@ pub(super) fn old_gnu(
             .chunks_exact(24)
             .take_while(|pair| pair[0] != 0)
         {
-            let (Some(offset), Some(length)) = (octal(&pair[..12]), octal(&pair[12..])) else {
+            let (Some(offset), Some(length)) = (number(&pair[..12]), number(&pair[12..])) else {
                 return (None, size);
             };
             numbers.extend([offset, length]);
         }
     }
     (Some(numbers), size)
-}
-
-fn octal(field: &[u8]) -> Option<u64> {
-    if field[0] & 0x80 != 0 {
-        return field[4..12].try_into().ok().map(u64::from_be_bytes);
-    }
-    let text = std::str::from_utf8(field).ok()?.trim_matches(['\0', ' ']);
-    u64::from_str_radix(text, 8).ok()
 }
 
 /// The map in front of the content of format 1.0.
