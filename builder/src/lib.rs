@@ -27,7 +27,7 @@ mod request;
 mod schedule;
 mod step;
 
-pub use build::build;
+pub use build::{build, describe};
 pub use built::{Built, Outcome, StepReport};
 pub use cancel::{Cancel, CancelGuard};
 pub use error::{BuildError, StepFailure};

@@ -4,12 +4,14 @@
 //! history of their stage. A vertex depends on vertices with lower numbers only. Two vertices never hold the same
 //! operation over the same inputs.
 
+mod describe;
 mod op;
 
 use kiln_grammar::{Lines, Span};
 use kiln_store::{Descriptor, ImageConfig};
 use serde::Serialize;
 
+pub(crate) use describe::describe;
 pub(crate) use op::{
     BindSource, CacheSharing, CopyOp, CopySource, ImageOp, InlineFile, Mount, MountKind, Op, RunOp,
     SecretTarget, WorkdirOp,

@@ -215,24 +215,6 @@ pub(crate) enum CopySource {
     Path(String),
     /// A heredoc.
     Inline(InlineFile),
-    /// An address, fetched before the key is made.
-    Url {
-        /// Where it is.
-        url: String,
-        /// The digest that it must have.
-        checksum: Option<String>,
-        /// It is an archive to unpack.
-        unpack: bool,
-    },
-    /// A repository.
-    Git {
-        /// Where it is, with its fragment.
-        url: String,
-        /// The commit that it must be.
-        checksum: Option<String>,
-        /// The `.git` directory is kept.
-        keep_git_dir: bool,
-    },
 }
 
 /// A file that stands in the Dockerfile.

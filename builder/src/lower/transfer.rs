@@ -156,8 +156,6 @@ impl Lowering<'_> {
             Source::Path(word) => word,
         };
         let text = expand(state, word)?;
-        let checksum = kind.add.and_then(|add| add.checksum.as_ref());
-        let checksum = checksum.map(|word| expand(state, word)).transpose()?;
         let one = match (address::kind(&text), kind.add) {
             (address::Kind::Path, _) => CopySource::Path(text.clone()),
             (address::Kind::Url, None) => {
@@ -174,16 +172,11 @@ impl Lowering<'_> {
                     "source can't be a git ref for COPY",
                 ));
             }
-            (address::Kind::Url, Some(add)) => CopySource::Url {
-                url: text.clone(),
-                checksum,
-                unpack: add.unpack == Some(true),
-            },
-            (address::Kind::Git, Some(add)) => CopySource::Git {
-                url: text.clone(),
-                checksum,
-                keep_git_dir: add.keep_git_dir.unwrap_or(false),
-            },
+            (address::Kind::Url | address::Kind::Git, Some(_)) => {
+                let message = format!("ADD of {text} is not supported yet");
+                let help = "fetch it in a RUN step, or put it into the context";
+                return Err(Box::new(fault(code::UNSUPPORTED, word.span, message).help(help)));
+            }
         };
         Ok((one, text))
     }
@@ -201,14 +194,7 @@ fn check_checksum(kind: &Kind<'_>, sources: &[CopySource]) -> Result<()> {
             "checksum can't be specified for multiple sources",
         ));
     }
-    match sources.first() {
-        Some(CopySource::Url { .. } | CopySource::Git { .. }) => Ok(()),
-        _ => Err(fault(
-            code::TRANSFER,
-            span,
-            "checksum requires HTTP(S) or Git sources",
-        )),
-    }
+    Err(fault(code::TRANSFER, span, "checksum requires HTTP(S) or Git sources"))
 }
 
 /// Ends a destination that means a directory by `.` with a slash.

@@ -72,11 +72,6 @@ impl Engine<'_> {
                 (CopySource::Path(_), None) => {
                     return Err(CopyError::Other("there is nothing to copy from".to_owned()));
                 }
-                (CopySource::Url { url, .. } | CopySource::Git { url, .. }, _) => {
-                    return Err(CopyError::Other(format!(
-                        "ADD of {url} is not supported yet"
-                    )));
-                }
             }
         }
         Ok(())

@@ -1,0 +1,1 @@
+//! `ADD` of local archives.
