@@ -66,7 +66,11 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
 }
 
 /// Shows what a build would do, as JSON: its steps and its stages. Base images are resolved, nothing runs.
-pub fn describe(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<serde_json::Value, BuildError> {
+pub fn describe(
+    request: &BuildRequest,
+    host: &Host,
+    events: &dyn Sink,
+) -> Result<serde_json::Value, BuildError> {
     let (file, _) = parse(request)?;
     let bases = ImageBases::new(host, request.pull, events);
     let lowered = lower(&file, request, &host.proxies, &bases).map_err(BuildError::Dockerfile)?;

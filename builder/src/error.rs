@@ -33,6 +33,8 @@ pub struct StepFailure {
     pub name: String,
     /// Its first and last line in the Dockerfile, from 1; none for a trigger of a base image.
     pub lines: Option<(usize, usize)>,
+    /// Its place in the Dockerfile, for a trigger that of the `FROM`.
+    pub span: kiln_grammar::Span,
     /// What failed, in BuildKit's words where users know them.
     pub message: String,
     /// The code that its process exited with, if it ran one.

@@ -7,8 +7,6 @@
 //! [`build()`] is the way in. What it needs of the machine comes in a [`Host`]; what happens goes to a [`Sink`].
 //! Nothing here prints, reads the environment or looks for files by itself.
 
-#![allow(dead_code, unused_imports)]
-
 mod bases;
 mod build;
 mod built;

@@ -256,7 +256,7 @@ fn mtime(entry: &Entry) -> Time {
     (entry.meta.mtime, entry.meta.mtime_nsec)
 }
 
-fn clamped(time: Time, clamp: Option<i64>) -> Time {
+pub(super) fn clamped(time: Time, clamp: Option<i64>) -> Time {
     match clamp {
         Some(latest) if time >= (latest, 0) => (latest, 0),
         _ => time,

@@ -118,9 +118,4 @@ impl Graph {
     pub(crate) fn result(&self) -> Option<&Stage> {
         self.stages.get(self.target)
     }
-
-    /// For each vertex the vertices it depends on.
-    pub(crate) fn dependencies(&self) -> Vec<Vec<VertexId>> {
-        self.vertices.iter().map(Vertex::inputs).collect()
-    }
 }

@@ -29,7 +29,6 @@ use crate::request::BuildRequest;
 use stages::Plan;
 use state::StageState;
 
-pub(crate) use platform_args::target_platform;
 pub(crate) use stages::likely_bases;
 
 /// Gives the images that stages begin with.

@@ -175,7 +175,9 @@ impl Lowering<'_> {
             (address::Kind::Url | address::Kind::Git, Some(_)) => {
                 let message = format!("ADD of {text} is not supported yet");
                 let help = "fetch it in a RUN step, or put it into the context";
-                return Err(Box::new(fault(code::UNSUPPORTED, word.span, message).help(help)));
+                return Err(Box::new(
+                    fault(code::UNSUPPORTED, word.span, message).help(help),
+                ));
             }
         };
         Ok((one, text))
@@ -194,7 +196,11 @@ fn check_checksum(kind: &Kind<'_>, sources: &[CopySource]) -> Result<()> {
             "checksum can't be specified for multiple sources",
         ));
     }
-    Err(fault(code::TRANSFER, span, "checksum requires HTTP(S) or Git sources"))
+    Err(fault(
+        code::TRANSFER,
+        span,
+        "checksum requires HTTP(S) or Git sources",
+    ))
 }
 
 /// Ends a destination that means a directory by `.` with a slash.

@@ -74,7 +74,7 @@ pub(crate) fn run<E: Executor>(
         .unwrap_or_else(PoisonError::into_inner);
     match state.failure {
         Some((vertex, error)) => Err(Stopped::Failed(vertex, error)),
-        None if state.queue.is_finished() => Ok(state.outputs),
+        None if state.queue.is_finished() && !state.halted => Ok(state.outputs),
         None => Err(Stopped::Cancelled),
     }
 }

@@ -163,3 +163,23 @@ fn a_raised_flag_starts_nothing() {
     assert_eq!(result, Err(Stopped::Cancelled));
     assert!(order(&script).is_empty());
 }
+
+#[test]
+fn a_vertex_that_ends_because_of_the_flag_is_no_result() {
+    struct Raises(Cancel);
+    impl Executor for Raises {
+        type Output = ();
+        type Error = ();
+        fn execute(&self, _: usize, _: Vec<()>) -> Result<(), ()> {
+            self.0.cancel();
+            Err(())
+        }
+    }
+    let stop = Cancel::new();
+    let work = Work {
+        dependencies: &[vec![]],
+        wanted: &[true],
+    };
+    let result = run(&work, 2, &stop, &Raises(stop.clone()));
+    assert_eq!(result, Err(Stopped::Cancelled));
+}

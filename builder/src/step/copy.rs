@@ -58,12 +58,14 @@ impl Engine<'_> {
         writer: &mut TreeWriter,
         options: &TransferOptions<'_>,
     ) -> Result<(), CopyError> {
+        // Without --chown the files of an archive keep the owners that it gives them.
+        let chown = options.owner.filter(|_| copy.chown.is_some());
         for (index, one) in copy.sources.iter().enumerate() {
             match (one, source) {
                 (CopySource::Inline(file), _) => self.put_inline(writer, file, options)?,
                 (CopySource::Path(_), Some(source)) => {
                     for taken in selected.get(index).map_or(&[][..], Vec::as_slice) {
-                        if copy.unpack && unpack::unpack(writer, source, taken, options)? {
+                        if copy.unpack && unpack::unpack(writer, source, taken, chown, options)? {
                             continue;
                         }
                         Transfer::new(writer, source, options).put(taken)?;

@@ -17,6 +17,7 @@ pub(crate) fn step(origin: &Origin, message: String, hint: Option<String>) -> Bu
     BuildError::Step(Box::new(StepFailure {
         name: origin.name.clone(),
         lines: origin.lines.map(|lines| (lines.first, lines.last)),
+        span: origin.span,
         message,
         exit_code: None,
         hint,
@@ -34,6 +35,7 @@ pub(crate) fn of_exit(origin: &Origin, run: &RunOp, exit: Exit, tail: &[u8]) -> 
     StepFailure {
         name: origin.name.clone(),
         lines: origin.lines.map(|lines| (lines.first, lines.last)),
+        span: origin.span,
         message: format!(
             "process \"{}\" did not complete successfully: {ending}",
             run.argv.join(" ")
@@ -66,6 +68,7 @@ pub(crate) fn of_launch(origin: &Origin, run: &RunOp, error: &LaunchError) -> Bu
     BuildError::Step(Box::new(StepFailure {
         name: origin.name.clone(),
         lines: origin.lines.map(|lines| (lines.first, lines.last)),
+        span: origin.span,
         message: format!(
             "process \"{}\" did not complete successfully: exit code: {code}: {error}",
             run.argv.join(" ")

@@ -3,6 +3,9 @@
 //! Files of contexts and stages are copied into a tree of their own first, so that a step sees neither what an ignore file
 //! leaves out nor anything that it could change for others. Cache directories lie in the store and are mounted as they are.
 
+use std::fs::{OpenOptions, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use kiln_grammar::ignore::Patterns;
@@ -18,11 +21,15 @@ use crate::copy::{
     CopyError, SelectOptions, Selected, SourceTree, Transfer, TransferOptions, digest, select,
 };
 use crate::error::BuildError;
-use crate::graph::{BindSource, Mount, MountKind, Origin, RunOp, SecretTarget, VertexId};
+use crate::graph::{
+    BindSource, InlineFile, Mount, MountKind, Origin, RunOp, SecretTarget, VertexId,
+};
 use crate::request::Secret;
 
 /// The mode of a tmpfs, as Docker has it.
 const TMPFS_MODE: u32 = 0o1777;
+/// The mode of a script that is executed directly.
+const SCRIPT_MODE: u32 = 0o755;
 /// The name of what is mounted, in the tree made for it.
 const MOUNTED: &[u8] = b"mounted";
 
@@ -34,6 +41,15 @@ pub(super) struct Mounts {
     pub(super) env: Vec<(String, String)>,
     trees: Vec<NewTree>,
     locks: Vec<LockGuard>,
+    /// Stands below a step that has no layers: an overlay needs something there.
+    empty: Option<NewTree>,
+}
+
+impl Mounts {
+    /// The directory that a step without layers stands on.
+    pub(super) fn empty_root(&self) -> Option<PathBuf> {
+        self.empty.as_ref().map(|tree| tree.fs().to_owned())
+    }
 }
 
 impl Engine<'_> {
@@ -49,7 +65,44 @@ impl Engine<'_> {
         for mount in &run.mounts {
             self.mount_one(number, run, mount, inputs, account, &mut mounts)?;
         }
+        if let Some(script) = &run.script {
+            self.mount_script(script, &mut mounts)?;
+        }
+        if inputs[0].layers.is_empty() {
+            mounts.empty = Some(self.empty_tree()?);
+        }
         Ok(mounts)
+    }
+
+    fn empty_tree(&self) -> Result<NewTree, BuildError> {
+        let store = &self.host.store;
+        let stack = FileState::empty().stack(store)?;
+        store
+            .new_tree(&stack)
+            .map_err(|error| BuildError::host("cannot prepare a mount", error))
+    }
+
+    /// A heredoc with a `#!` line is a program of its own.
+    fn mount_script(&self, script: &InlineFile, mounts: &mut Mounts) -> Result<(), BuildError> {
+        let tree = self.empty_tree()?;
+        let path = tree.fs().join("script");
+        let write = || {
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true).mode(SCRIPT_MODE);
+            options.open(&path)?.write_all(script.content.as_bytes())?;
+            // Whatever the mask of this process is.
+            std::fs::set_permissions(&path, Permissions::from_mode(SCRIPT_MODE))
+        };
+        write()
+            .map_err(|error: std::io::Error| BuildError::host("cannot prepare a script", error))?;
+        mounts.trees.push(tree);
+        mounts.mounts.push(RunMount {
+            target: script.name.clone().into_bytes(),
+            source: MountSource::Store(path),
+            read_only: true,
+            no_exec: false,
+        });
+        Ok(())
     }
 
     fn mount_one(

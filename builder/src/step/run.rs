@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use kiln_runtime::{
-    Capabilities, Child, Exit, Ids, Launcher, Mount, MountSource, Network as Namespace, Process,
-    Seccomp, Security, Spec, Stdio,
+    Capabilities, Child, Exit, Ids, Launcher, Network as Namespace, Process, Seccomp, Security,
+    Spec, Stdio,
 };
 use kiln_store::accounts::{self, Account};
 use kiln_store::{NewTree, Stack};
@@ -132,7 +132,8 @@ impl Engine<'_> {
             },
             ..Process::new(argv, env)
         };
-        let lowers = stack.lowers().to_vec();
+        let mut lowers = stack.lowers().to_vec();
+        lowers.extend(mounts.empty_root());
         let mut spec = Spec::new(
             lowers,
             tree.fs().to_owned(),
@@ -155,14 +156,6 @@ impl Engine<'_> {
             spec.shm_size = size;
         }
         spec.mounts.clone_from(&mounts.mounts);
-        if let Some(script) = &run.script {
-            spec.mounts.push(Mount {
-                target: script.name.clone().into_bytes(),
-                source: MountSource::Content(script.content.clone().into_bytes()),
-                read_only: true,
-                no_exec: false,
-            });
-        }
         spec
     }
 

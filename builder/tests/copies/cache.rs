@@ -29,11 +29,17 @@ fn only_the_files_taken_matter() {
     // A new time alone changes nothing.
     fs::write(lab.context.join("a"), "1").expect("a file");
     let second = lab.build(text);
-    assert_eq!((short(&second), second.manifest_digest()), (vec!["cached", "cached"], first.manifest_digest()));
+    assert_eq!(
+        (short(&second), second.manifest_digest()),
+        (vec!["cached", "cached"], first.manifest_digest())
+    );
     lab.with(&["d/x=4", "d/y=5"]);
     let third = lab.build(text);
     assert_eq!(short(&third), ["cached", "ran"]);
-    assert_eq!(third.steps[1].outcome.why(), Some("1 file changed: d/x; 1 file is new: d/y"));
+    assert_eq!(
+        third.steps[1].outcome.why(),
+        Some("1 file changed: d/x; 1 file is new: d/y")
+    );
 }
 
 #[test]
@@ -67,7 +73,10 @@ fn the_same_files_from_a_changed_stage_do_not_matter() {
     let first = lab.build(text);
     lab.with(&["b=changed"]);
     let second = lab.build(text);
-    assert_eq!((short(&second), second.manifest_digest()), (vec!["ran", "content"], first.manifest_digest()));
+    assert_eq!(
+        (short(&second), second.manifest_digest()),
+        (vec!["ran", "content"], first.manifest_digest())
+    );
 }
 
 #[test]
@@ -78,11 +87,17 @@ fn no_cache_runs_all_and_filters_by_stage() {
     lab.build(text);
     let mut request = lab.request(text);
     request.no_cache = true;
-    assert_eq!(short(&lab.try_build(&request).expect("it builds")), ["ran", "ran"]);
+    assert_eq!(
+        short(&lab.try_build(&request).expect("it builds")),
+        ["ran", "ran"]
+    );
     request.no_cache = false;
     request.no_cache_filter = vec!["one".to_owned()];
     // Nothing needs the stage: what it would give is known.
-    assert_eq!(short(&lab.try_build(&request).expect("it builds")), ["spared", "cached"]);
+    assert_eq!(
+        short(&lab.try_build(&request).expect("it builds")),
+        ["spared", "cached"]
+    );
 }
 
 #[test]
@@ -94,8 +109,16 @@ fn unchanged_files_are_taken_over() {
     lab.with(&["d/b=changed"]);
     let second = lab.build(text);
     let inode = |built: &Built, path: &[u8]| {
-        let view = lab.store.stack(built.image.config.diff_ids()).expect("stored").view();
-        view.lookup(path, kiln_store::Follow::All).expect("readable").expect("there").meta.ino
+        let view = lab
+            .store
+            .stack(built.image.config.diff_ids())
+            .expect("stored")
+            .view();
+        view.lookup(path, kiln_store::Follow::All)
+            .expect("readable")
+            .expect("there")
+            .meta
+            .ino
     };
     assert_eq!(inode(&first, b"d/a"), inode(&second, b"d/a"));
     assert_ne!(inode(&first, b"d/b"), inode(&second, b"d/b"));
@@ -105,13 +128,17 @@ fn unchanged_files_are_taken_over() {
 
 #[test]
 fn two_users_of_one_epoch_get_one_digest() {
-    let (Some(one), Some(other)) = (lab(), lab()) else { return };
+    let (Some(one), Some(other)) = (lab(), lab()) else {
+        return;
+    };
     let text = "FROM scratch\nWORKDIR /w\nCOPY a d/ ./\nCOPY <<EOF /etc/x\nhi\nEOF\n";
     let digest = |lab: &crate::lab::Lab| {
         lab.with(&["a=1", "d/x=2"]);
         let mut request = lab.request(text);
         request.source_date_epoch = Some(1_000_000);
-        *lab.try_build(&request).expect("it builds").manifest_digest()
+        *lab.try_build(&request)
+            .expect("it builds")
+            .manifest_digest()
     };
     let first = digest(&one);
     std::thread::sleep(std::time::Duration::from_millis(20));
@@ -130,11 +157,31 @@ fn history_and_tags() {
     let lines: Vec<(&str, bool)> = config
         .history
         .iter()
-        .map(|entry| (entry.created_by.as_deref().unwrap_or_default(), entry.empty_layer))
+        .map(|entry| {
+            (
+                entry.created_by.as_deref().unwrap_or_default(),
+                entry.empty_layer,
+            )
+        })
         .collect();
-    assert_eq!(lines, [("ENV x=1", true), ("COPY a / # buildkit", false), ("CMD [\"/a\"]", true)]);
-    assert!(config.history.iter().all(|entry| entry.created == config.created));
+    assert_eq!(
+        lines,
+        [
+            ("ENV x=1", true),
+            ("COPY a / # buildkit", false),
+            ("CMD [\"/a\"]", true)
+        ]
+    );
+    assert!(
+        config
+            .history
+            .iter()
+            .all(|entry| entry.created == config.created)
+    );
     assert_eq!(config.config.labels.get("l").map(String::as_str), Some("v"));
-    let tagged = lab.store.resolve(&"name:latest".parse().expect("a reference")).expect("readable");
+    let tagged = lab
+        .store
+        .resolve(&"name:latest".parse().expect("a reference"))
+        .expect("readable");
     assert_eq!(tagged.as_ref(), Some(built.manifest_digest()));
 }

@@ -29,18 +29,28 @@ pub fn lab() -> Option<Lab> {
 
 impl Lab {
     fn new() -> Self {
-        let directory = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory");
+        let directory = TempDir::new_in("/dev/shm")
+            .or_else(|_| TempDir::new())
+            .expect("a temporary directory");
         let context = directory.path().join("context");
         fs::create_dir(&context).expect("a context");
-        let store = Store::open(&directory.path().join("store"), StoreOptions::default()).expect("a store");
-        Self { _directory: directory, store, context }
+        let store =
+            Store::open(&directory.path().join("store"), StoreOptions::default()).expect("a store");
+        Self {
+            _directory: directory,
+            store,
+            context,
+        }
     }
 
     /// Makes entries: `dir/`, `file=content`, `link->target`, each with `@mode` at its end if it is not the usual one.
     pub fn with(&self, entries: &[&str]) -> &Self {
         for entry in entries {
             let (entry, mode) = match entry.rsplit_once('@') {
-                Some((entry, mode)) => (entry, Some(u32::from_str_radix(mode, 8).expect("an octal mode"))),
+                Some((entry, mode)) => (
+                    entry,
+                    Some(u32::from_str_radix(mode, 8).expect("an octal mode")),
+                ),
                 None => (*entry, None),
             };
             let name = entry.split(['=', '-']).next().unwrap_or(entry);
@@ -58,7 +68,8 @@ impl Lab {
                 fs::write(&path, content).expect("a file");
             }
             let usual = if entry.ends_with('/') { 0o755 } else { 0o644 };
-            fs::set_permissions(&path, Permissions::from_mode(mode.unwrap_or(usual))).expect("a mode");
+            fs::set_permissions(&path, Permissions::from_mode(mode.unwrap_or(usual)))
+                .expect("a mode");
         }
         self
     }
@@ -83,7 +94,8 @@ impl Lab {
     }
 
     pub fn build(&self, dockerfile: &str) -> Built {
-        self.try_build(&self.request(dockerfile)).unwrap_or_else(|error| panic!("{error}\n{dockerfile}"))
+        self.try_build(&self.request(dockerfile))
+            .unwrap_or_else(|error| panic!("{error}\n{dockerfile}"))
     }
 
     pub fn failure(&self, dockerfile: &str) -> String {
@@ -95,7 +107,11 @@ impl Lab {
 
     /// Every entry of an image in one line: mode, owner if it is not root, path, content or target.
     pub fn tree(&self, built: &Built) -> String {
-        let view = self.store.stack(built.image.config.diff_ids()).expect("layers are stored").view();
+        let view = self
+            .store
+            .stack(built.image.config.diff_ids())
+            .expect("layers are stored")
+            .view();
         let mut text = String::new();
         list(&view, &view.root().expect("there is a root"), &mut text);
         text
@@ -116,8 +132,14 @@ fn list(view: &View, directory: &Entry, text: &mut String) {
             (uid, gid) => format!(" {uid}:{gid}"),
         };
         let rest = match meta.kind {
-            Kind::File => format!("={}", String::from_utf8_lossy(&view.read_file(&entry, 1 << 20).expect("a file"))),
-            Kind::Symlink => format!("->{}", String::from_utf8_lossy(&view.read_link(&entry).expect("a link"))),
+            Kind::File => {
+                let content = view.read_file(&entry, 1 << 20).expect("a file");
+                format!("={}", String::from_utf8_lossy(&content).trim_end())
+            }
+            Kind::Symlink => format!(
+                "->{}",
+                String::from_utf8_lossy(&view.read_link(&entry).expect("a link"))
+            ),
             Kind::Directory => "/".to_owned(),
             other => format!(" {other:?}"),
         };
@@ -132,7 +154,13 @@ fn list(view: &View, directory: &Entry, text: &mut String) {
 struct NoImages;
 
 impl Images for NoImages {
-    fn image(&self, reference: &Reference, _: &Platform, _: PullPolicy, _: &dyn Sink) -> Result<Image, ImageError> {
+    fn image(
+        &self,
+        reference: &Reference,
+        _: &Platform,
+        _: PullPolicy,
+        _: &dyn Sink,
+    ) -> Result<Image, ImageError> {
         Err(ImageError::NotFound(format!("{reference} not found")))
     }
 }

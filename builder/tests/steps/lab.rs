@@ -16,6 +16,8 @@ use tempfile::TempDir;
 pub type Test = (&'static str, fn(&Lab));
 
 const BUSYBOX: [&str; 2] = ["/usr/bin/busybox", "/bin/busybox"];
+/// A step that prints this line wants the build to be cancelled.
+const CANCEL: &[u8] = b"please cancel\n";
 /// Where thousands of small files cost little.
 const TMPFS: &str = "/dev/shm";
 
@@ -80,6 +82,9 @@ impl Lab {
         self.output.lock().expect("unpoisoned").clear();
         let sink = |event: Event<'_>| match event {
             Event::Output { line, .. } => {
+                if line == CANCEL {
+                    self.cancel.cancel();
+                }
                 self.output
                     .lock()
                     .expect("unpoisoned")
@@ -108,11 +113,27 @@ impl Lab {
         self.output.lock().expect("unpoisoned").clone()
     }
 
-    pub fn launcher_was_started(&self) -> bool {
-        self.launcher.get().is_some()
+    /// Builds where nothing may run.
+    pub fn build_without_launcher(&self, request: &BuildRequest) -> Built {
+        let mut host = self.host();
+        host.launcher = Arc::new(|| Err("nothing may run here".to_owned()));
+        kiln_builder::build(request, &host, &|_: Event<'_>| {}).expect("everything is cached")
     }
 
-    fn host(&self) -> Host {
+    /// What lies in the store's place for things in the making, except this process's own lease.
+    pub fn in_the_making(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.store.root().join("tmp")).expect("the store's tmp");
+        let names = entries.map(|entry| {
+            entry
+                .expect("readable")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        });
+        names.filter(|name| name.starts_with("tree")).collect()
+    }
+
+    pub fn host(&self) -> Host {
         let (launcher, root) = (Arc::clone(&self.launcher), self.store.root().to_owned());
         Host {
             store: self.store.clone(),

@@ -11,25 +11,62 @@ fn messages() {
             "cannot copy from stage \"b\", it needs to be defined before current stage \"a\"",
         ),
         ("FROM $NOPE\n", "base name ($NOPE) should not be blank"),
-        ("FROM --platform=$NOPE debian\n", "empty platform value from expression $NOPE"),
+        (
+            "FROM --platform=$NOPE debian\n",
+            "empty platform value from expression $NOPE",
+        ),
         (
             "FROM debian AS Base\nFROM Base\n",
             "failed to parse stage name \"Base\": invalid reference format: repository name (library/Base) must be lowercase",
         ),
-        ("FROM nope\n", "failed to resolve source metadata for docker.io/library/nope:latest: docker.io/library/nope: not found"),
+        (
+            "FROM nope\n",
+            "failed to resolve source metadata for docker.io/library/nope:latest: docker.io/library/nope: not found",
+        ),
         ("FROM debian\nSTOPSIGNAL NOPE\n", "invalid signal: NOPE"),
         ("FROM debian\nEXPOSE 80/icmp\n", "invalid proto: icmp"),
-        ("FROM debian\nVOLUME $NOPE\n", "VOLUME specified can not be an empty string"),
-        ("FROM debian\nENV a=${b?gone}\n", "failed to process \"${b?gone}\": b: gone"),
-        ("FROM debian\nRUN --network=host x\n", "network.host is not allowed"),
-        ("FROM debian\nRUN --security=insecure x\n", "security.insecure is not allowed"),
-        ("FROM debian\nCOPY https://example.org/x /\n", "source can't be a URL for COPY"),
-        ("FROM debian\nCOPY --chmod=999 a /\n", "invalid chmod parameter: '999'. it should be octal string and between 0 and 07777"),
-        ("FROM debian\nADD --checksum=sha256:00 a b /c/\n", "checksum can't be specified for multiple sources"),
-        ("FROM debian\nADD https://example.org/x /\n", "ADD of https://example.org/x is not supported yet"),
-        ("ARG SOURCE_DATE_EPOCH=x\nFROM bare\n", "invalid SOURCE_DATE_EPOCH: x"),
+        (
+            "FROM debian\nVOLUME $NOPE\n",
+            "VOLUME specified can not be an empty string",
+        ),
+        (
+            "FROM debian\nENV a=${b?gone}\n",
+            "failed to process \"${b?gone}\": b: gone",
+        ),
+        (
+            "FROM debian\nRUN --network=host x\n",
+            "network.host is not allowed",
+        ),
+        (
+            "FROM debian\nRUN --security=insecure x\n",
+            "security.insecure is not allowed",
+        ),
+        (
+            "FROM debian\nCOPY https://example.org/x /\n",
+            "source can't be a URL for COPY",
+        ),
+        (
+            "FROM debian\nCOPY --chmod=999 a /\n",
+            "invalid chmod parameter: '999'. it should be octal string and between 0 and 07777",
+        ),
+        (
+            "FROM debian\nADD --checksum=sha256:00 a b /c/\n",
+            "checksum can't be specified for multiple sources",
+        ),
+        (
+            "FROM debian\nADD https://example.org/x /\n",
+            "ADD of https://example.org/x is not supported yet",
+        ),
+        (
+            "ARG SOURCE_DATE_EPOCH=x\nFROM bare\n",
+            "invalid SOURCE_DATE_EPOCH: x",
+        ),
     ] {
-        assert_eq!(try_lower(&request(text)).err().as_deref(), Some(expected), "{text}");
+        assert_eq!(
+            try_lower(&request(text)).err().as_deref(),
+            Some(expected),
+            "{text}"
+        );
     }
 }
 
@@ -46,8 +83,16 @@ fn unknown_targets_name_what_is_near() {
 #[test]
 fn a_broken_trigger_points_at_the_base() {
     let request = request("FROM bare AS x\nFROM badtrigger\n");
-    let file = kiln_grammar::parse(&request.dockerfile).into_result().expect("the file itself is fine");
+    let file = kiln_grammar::parse(&request.dockerfile)
+        .into_result()
+        .expect("the file itself is fine");
     let faults = lower(&file, &request, &[], &Scripted).expect_err("the trigger is broken");
-    assert!(faults[0].message.starts_with("failed to parse the base image's ONBUILD trigger"), "{}", faults[0].message);
+    assert!(
+        faults[0]
+            .message
+            .starts_with("failed to parse the base image's ONBUILD trigger"),
+        "{}",
+        faults[0].message
+    );
     assert_eq!(faults[0].span().of(&request.dockerfile), "FROM badtrigger");
 }

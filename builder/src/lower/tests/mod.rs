@@ -27,13 +27,18 @@ impl Bases for Scripted {
             }
             "bare" => {}
             "onbuild" => {
-                config.config.on_build = vec!["COPY --from=helper /x /y".to_owned(), "RUN make".to_owned()];
+                config.config.on_build =
+                    vec!["COPY --from=helper /x /y".to_owned(), "RUN make".to_owned()];
             }
             "badtrigger" => config.config.on_build = vec!["RUN --nope x".to_owned()],
             _ => return Err(format!("docker.io/library/{name}: not found")),
         }
         config.rootfs.diff_ids = vec![Digest::sha256(name.as_bytes()).into()];
-        Ok(Arc::new(Base { id: ImageId(Digest::sha256(b"config")), config, layers: Vec::new() }))
+        Ok(Arc::new(Base {
+            id: ImageId(Digest::sha256(b"config")),
+            config,
+            layers: Vec::new(),
+        }))
     }
 }
 
@@ -44,9 +49,16 @@ fn request(dockerfile: &str) -> BuildRequest {
 }
 
 fn try_lower(request: &BuildRequest) -> Result<Lowered, String> {
-    let file = kiln_grammar::parse(&request.dockerfile).into_result().map_err(|faults| faults[0].message.clone())?;
-    lower(&file, request, &[("http_proxy".to_owned(), "http://proxy".to_owned())], &Scripted)
-        .map_err(|faults| faults[0].message.clone())
+    let file = kiln_grammar::parse(&request.dockerfile)
+        .into_result()
+        .map_err(|faults| faults[0].message.clone())?;
+    lower(
+        &file,
+        request,
+        &[("http_proxy".to_owned(), "http://proxy".to_owned())],
+        &Scripted,
+    )
+    .map_err(|faults| faults[0].message.clone())
 }
 
 fn lowered(dockerfile: &str) -> Lowered {
@@ -65,11 +77,19 @@ impl Lowered {
     }
 
     fn names(&self) -> Vec<&str> {
-        self.graph.vertices.iter().map(|vertex| vertex.origin.name.as_str()).collect()
+        self.graph
+            .vertices
+            .iter()
+            .map(|vertex| vertex.origin.name.as_str())
+            .collect()
     }
 
     fn history(&self) -> Vec<&str> {
-        self.stage().history.iter().map(|entry| entry.created_by.as_str()).collect()
+        self.stage()
+            .history
+            .iter()
+            .map(|entry| entry.created_by.as_str())
+            .collect()
     }
 
     fn runs(&self) -> Vec<&RunOp> {
@@ -96,5 +116,8 @@ impl Lowered {
 }
 
 fn variable<'a>(run: &'a RunOp, name: &str) -> Option<&'a str> {
-    run.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    run.env
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.as_str())
 }
