@@ -104,14 +104,7 @@ impl Unpacking<'_> {
             self.writer.remove(&place)?;
         }
         match kind {
-            EntryType::Directory => {
-                if !self
-                    .writer
-                    .ensure_directory(&place, &attributes, &self.made)?
-                {
-                    self.writer.set_directory(&place, &attributes)?;
-                }
-            }
+            EntryType::Directory => self.directory(&place, &attributes)?,
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
                 self.writer.symlink(&place, &target, &attributes)?;
@@ -128,6 +121,18 @@ impl Unpacking<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A directory that is there already gets the archive's attributes.
+    fn directory(&mut self, place: &[u8], attributes: &Attributes) -> Result<(), CopyError> {
+        let is_new = self
+            .writer
+            .ensure_directory(place, attributes, &self.made)?;
+        if is_new {
+            Ok(())
+        } else {
+            Ok(self.writer.set_directory(place, attributes)?)
+        }
     }
 
     /// The target is named from the archive's root; it may be a file of this archive or of the image.
