@@ -29,6 +29,21 @@ pub(crate) fn try_exclusive(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Waits until nobody has the file locked, and takes the lock.
+pub(crate) fn exclusive(file: &File) -> io::Result<()> {
+    let lock = whole_file();
+    loop {
+        // SAFETY: the descriptor is open for the duration of the call and `lock` is a valid `struct flock`.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw const lock) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 /// Whether another open file description has the file locked.
 pub(crate) fn is_locked(file: &File) -> io::Result<bool> {
     let mut lock = whole_file();

@@ -82,7 +82,9 @@ impl Container {
             match self.ask(&channel, &Request::Wait, &[]) {
                 Ok((Reply::Exited(code), _)) => return Ok(code),
                 // It ended just then, or was killed: the record tells.
-                Ok(_) | Err(Error::MonitorLost(_)) => {}
+                Ok(_) | Err(Error::MonitorLost(_)) => {
+                    return Ok(self.state_after_loss()?.shown_exit_code());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -215,7 +217,7 @@ impl Container {
                 Ok(_) => {}
                 Err(Error::MonitorLost(_)) => {
                     // The record is put right by looking at it.
-                    self.state()?;
+                    self.state_after_loss()?;
                 }
                 Err(error) => return Err(error),
             }

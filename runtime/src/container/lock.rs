@@ -37,6 +37,16 @@ pub(crate) fn is_held(path: &Path) -> Result<bool> {
     }
 }
 
+/// Waits until nobody holds the lock at `path`. A monitor that is dying closes its socket a moment before its lock.
+pub(crate) fn wait_until_free(path: &Path) -> Result<()> {
+    let describe = || format!("waiting for the lock {}", path.display());
+    match open(path, false) {
+        Ok(file) => sys_lock::exclusive(&file).context(describe),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).context(describe),
+    }
+}
+
 fn open(path: &Path, create: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

@@ -2,14 +2,16 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
 use super::containers::Container;
-use super::control::{Channel, Request};
+use super::control::{Channel, Reply, Request};
 use super::error::{Context, Error, Result};
+use super::lock;
 use super::log::{LogLine, LogOptions, LogPrinter, LogReader};
 use super::state::Status;
 
@@ -68,6 +70,7 @@ struct Watch {
     inotify: OwnedFd,
     /// Breaks when the monitor dies without having written anything.
     monitor: Option<Channel>,
+    lock_path: PathBuf,
 }
 
 impl Watch {
@@ -93,7 +96,11 @@ impl Watch {
         let monitor = container
             .connect()?
             .filter(|channel| channel.send(&Request::Wait, &[]).is_ok());
-        Ok(Self { inotify, monitor })
+        Ok(Self {
+            inotify,
+            monitor,
+            lock_path: container.lock_path(),
+        })
     }
 
     fn wait(&mut self) -> Result<()> {
@@ -108,8 +115,11 @@ impl Watch {
         let monitor_spoke = descriptors
             .get(1)
             .is_some_and(|descriptor| !descriptor.revents().is_empty());
-        if monitor_spoke {
-            self.monitor = None;
+        if let Some(channel) = self.monitor.take_if(|_| monitor_spoke) {
+            let said = channel.receive::<Reply>();
+            if !matches!(said, Ok(Some(_))) {
+                lock::wait_until_free(&self.lock_path)?;
+            }
         }
         let mut events = [MaybeUninit::uninit(); EVENTS];
         let mut reader = inotify::Reader::new(&self.inotify, &mut events);

@@ -45,6 +45,12 @@ impl Container {
         Ok(state)
     }
 
+    /// The state after the monitor went away without a word: it has ended, or is about to.
+    pub(super) fn state_after_loss(&self) -> Result<State> {
+        lock::wait_until_free(&self.lock_path())?;
+        self.state()
+    }
+
     /// Whether its first process runs.
     pub fn is_running(&self) -> Result<bool> {
         Ok(self.state()?.status == Status::Running)
