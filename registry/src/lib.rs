@@ -15,6 +15,7 @@
 mod auth;
 mod client;
 mod content;
+mod copy;
 pub mod credentials;
 mod error;
 mod event;
@@ -32,6 +33,7 @@ mod transport;
 
 pub use client::Client;
 pub use content::{BlobSource, BlobUpload, ByteStream, ManifestName, Placed, Repository, Resolved};
+pub use copy::{Copied, copy};
 pub use credentials::{AuthFile, Credential, Credentials};
 pub use error::{Error, OciError, Result, StatusError};
 pub use event::{BlobOutcome, Event, Events};

@@ -771,3 +771,110 @@ async fn tag_lists_are_read_to_the_end() {
         ["a", "b", "c"]
     );
 }
+
+#[tokio::test]
+async fn a_mount_that_may_not_read_its_origin_becomes_an_upload() {
+    let image = TestImage::new(4, &[200_000]);
+    let server = Scripted::start(|address| {
+        let realm = format!("http://{address}/token");
+        let uploads = AtomicUsize::new(0);
+        move |request: &Received| {
+            if request.path() == "/token" {
+                // The right to read the other repository is denied.
+                let denied = request.target.contains("repository%3Aother");
+                return if denied {
+                    Reply::new(403).body(r#"{"details":"denied"}"#)
+                } else {
+                    Reply::new(200).body(r#"{"token":"good"}"#)
+                };
+            }
+            if request.header("authorization") != "Bearer good" {
+                return Reply::new(401)
+                    .header("WWW-Authenticate", format!("Bearer realm=\"{realm}\""));
+            }
+            match request.method.as_str() {
+                "POST" => Reply::new(202).header(
+                    "Location",
+                    format!("uploads/{}", uploads.fetch_add(1, Ordering::SeqCst)),
+                ),
+                "PUT" => Reply::new(201),
+                "DELETE" => Reply::new(204),
+                _ => Reply::new(404),
+            }
+        }
+    })
+    .await;
+    let root = scratch();
+    image.write_layout(&root.path().join("layout"), "x");
+    let layout = kiln_registry::Layout::open(&root.path().join("layout")).unwrap();
+    let store = store(&root.path().join("store"));
+    let name = kiln_registry::ManifestName::Tag("x".to_owned());
+    kiln_registry::pull_from(&layout, &name, &store, &Platform::host(), &[], &ignore)
+        .await
+        .unwrap();
+    let other = reference(&format!("{}/other", server.address));
+    let origins = image
+        .blobs()
+        .into_iter()
+        .map(|(digest, _)| (digest, vec![other.clone()]))
+        .collect();
+    let options = PushOptions {
+        origins,
+        ..PushOptions::default()
+    };
+    let target = reference(&format!("{}/r:1", server.address));
+    let pushed = push(
+        &client(),
+        &store,
+        &image.digest(),
+        &target,
+        &options,
+        &ignore,
+    )
+    .await
+    .unwrap();
+    assert_eq!((pushed.sent, pushed.mounted), (2, 0));
+    assert_eq!(server.count("PUT", "uploads"), 2);
+}
+
+#[tokio::test]
+async fn registries_are_reached_through_a_proxy_and_loopback_is_not() {
+    let image = TestImage::new(1, &[100]);
+    let behind = image.clone();
+    let proxy = Scripted::start(|_| {
+        move |request: &Received| {
+            let mut request = request.clone();
+            request.target = request.target.replace("http://registry.example:5000", "");
+            read_reply(&behind, &request)
+        }
+    })
+    .await;
+    let proxies = kiln_registry::Proxies {
+        http: Some(format!("http://{}", proxy.address).parse().unwrap()),
+        ..Default::default()
+    };
+    let plain = kiln_registry::HostOptions {
+        tls: Some(kiln_registry::Tls::Plain),
+        ..Default::default()
+    };
+    let hosts = [("registry.example:5000".to_owned(), plain)].into();
+    let client = Client::new(ClientOptions {
+        proxies,
+        hosts,
+        ..quick_options()
+    })
+    .unwrap();
+    pull_r(&client, "registry.example:5000").await.unwrap();
+    assert!(
+        proxy
+            .lines()
+            .iter()
+            .all(|line| line.starts_with("GET http://registry.example:5000/v2/r/")),
+        "{:#?}",
+        proxy.lines()
+    );
+
+    let direct = Scripted::start(|_| move |request: &Received| read_reply(&image, request)).await;
+    pull_r(&client, &direct.address).await.unwrap();
+    assert_eq!((proxy.requests().len(), direct.requests().len()), (3, 3));
+}

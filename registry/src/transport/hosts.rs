@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use reqwest::Method;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -23,7 +24,8 @@ pub(crate) struct Hosts {
 #[derive(Debug)]
 pub(crate) struct HostState {
     metadata: Arc<Semaphore>,
-    bulk: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     paused_until: Mutex<Option<Instant>>,
 }
 
@@ -41,7 +43,8 @@ impl Hosts {
         let state = hosts.entry(host.to_owned()).or_insert_with(|| {
             Arc::new(HostState {
                 metadata: Arc::new(Semaphore::new(METADATA_REQUESTS)),
-                bulk: Arc::new(Semaphore::new(self.transfers)),
+                downloads: Arc::new(Semaphore::new(self.transfers)),
+                uploads: Arc::new(Semaphore::new(self.transfers)),
                 paused_until: Mutex::new(None),
             })
         });
@@ -51,10 +54,17 @@ impl Hosts {
 
 impl HostState {
     /// Waits for a place. `None` never happens: the semaphores are not closed.
-    pub(crate) async fn enter(&self, class: Class) -> Option<OwnedSemaphorePermit> {
+    ///
+    /// Downloads and uploads have places of their own: an upload that is fed by a download from the same host holds one of each.
+    pub(crate) async fn enter(
+        &self,
+        class: Class,
+        method: &Method,
+    ) -> Option<OwnedSemaphorePermit> {
         let semaphore = match class {
             Class::Metadata => &self.metadata,
-            Class::Bulk => &self.bulk,
+            Class::Bulk if *method == Method::GET => &self.downloads,
+            Class::Bulk => &self.uploads,
         };
         semaphore.clone().acquire_owned().await.ok()
     }
