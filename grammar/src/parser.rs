@@ -22,7 +22,7 @@ use line::Line;
 use scan::{Comments, Logical, Physical, Scanner};
 
 pub(crate) use heredocs::marker as heredoc_marker;
-pub(crate) use lower::describe;
+pub(crate) use lower::{describe, is_instruction};
 
 /// The directives that exist. Any other name ends the run of directives.
 const DIRECTIVES: [&str; 3] = ["syntax", "escape", "check"];

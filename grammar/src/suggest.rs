@@ -10,7 +10,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| {
-            *distance < MAX_DISTANCE && *distance < candidate.chars().count() && *candidate != word
+            // Half of a short word wrong is another word, unless its letters are only in the wrong order.
+            let is_slip = distance * 2 <= word.chars().count()
+                || is_anagram(&word, &candidate.to_lowercase());
+            *distance < MAX_DISTANCE && is_slip && *candidate != word
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -26,6 +29,15 @@ pub fn with_suggestion<'a>(
         Some(candidate) => format!("{message} (did you mean {candidate}?)"),
         None => message,
     }
+}
+
+fn is_anagram(left: &str, right: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut characters: Vec<char> = text.chars().collect();
+        characters.sort_unstable();
+        characters
+    };
+    sorted(left) == sorted(right)
 }
 
 /// Number of insertions, deletions and replacements between two words.
@@ -60,7 +72,8 @@ mod tests {
             ("run2", Some("RUN")),
             ("COPPY", Some("COPY")),
             ("INSTALL", None),
-            ("CDM", Some("CMD")),
+            ("RUB", Some("RUN")),
+            ("rm", None),
         ] {
             assert_eq!(nearest(word, names), expected, "{word}");
         }

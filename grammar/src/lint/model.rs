@@ -14,7 +14,7 @@ use crate::suggest;
 
 /// Variables that popular base images set. When nothing is known of a base image they are taken to be there: a missing warning is
 /// better than a wrong one.
-const USUAL_BASE_VARIABLES: [&str; 40] = [
+const USUAL_BASE_VARIABLES: [&str; 41] = [
     "HOME",
     "LANG",
     "LC_ALL",
@@ -54,6 +54,7 @@ const USUAL_BASE_VARIABLES: [&str; 40] = [
     "REDIS_VERSION",
     "DOTNET_VERSION",
     "ASPNETCORE_URLS",
+    "APP_UID",
     "DOTNET_RUNNING_IN_CONTAINER",
 ];
 

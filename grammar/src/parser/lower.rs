@@ -18,7 +18,7 @@ use crate::span::{Lines, Span};
 use crate::suggest::{nearest, with_suggestion};
 
 /// All instructions.
-pub(crate) const INSTRUCTIONS: [&str; 18] = [
+const INSTRUCTIONS: [&str; 18] = [
     "FROM",
     "RUN",
     "CMD",
@@ -38,6 +38,11 @@ pub(crate) const INSTRUCTIONS: [&str; 18] = [
     "STOPSIGNAL",
     "HEALTHCHECK",
 ];
+
+/// Whether a word in capitals is an instruction.
+pub(crate) fn is_instruction(keyword: &str) -> bool {
+    INSTRUCTIONS.contains(&keyword)
+}
 
 /// What the functions for single instructions work on.
 struct Context<'a> {

@@ -2,6 +2,7 @@
 
 use super::super::model::Model;
 use super::Sink;
+use crate::parser::is_instruction;
 
 pub(super) fn instructions(model: &Model<'_>, sink: &mut Sink<'_>) {
     let stages = model.stages.iter().map(|stage| &stage.stage);
@@ -9,6 +10,8 @@ pub(super) fn instructions(model: &Model<'_>, sink: &mut Sink<'_>) {
         stages
             .clone()
             .flat_map(|stage| std::iter::once(stage.instruction).chain(stage.instructions))
+            // Unknown words are errors, not a matter of case.
+            .filter(|instruction| is_instruction(&instruction.keyword()))
     };
     let count = |is: fn(&char) -> bool| {
         all()

@@ -167,7 +167,8 @@ pub(super) fn relative_workdir(model: &Model<'_>, sink: &mut Sink<'_>) {
                 continue;
             };
             let path = &used.expansion.text;
-            if !set && !is_absolute(path) {
+            // A path that comes out short because a variable is missing is reported for that.
+            if !set && !is_absolute(path) && used.expansion.missing.is_empty() {
                 let message = format!(
                     "Relative workdir {} can have unexpected results if the base image changes",
                     go_quote(path)

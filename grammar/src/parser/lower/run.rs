@@ -5,6 +5,8 @@ use super::{Context, quoted};
 use crate::ast::{CommandForm, Device, InstructionKind, Network, Run, Security, Word};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::mount::{Mount, MountKind};
+use crate::quote::go_quote;
+use crate::span::Span;
 use crate::suggest::nearest;
 
 impl Context<'_> {
@@ -80,7 +82,11 @@ impl Context<'_> {
         if let Err(error) = Mount::parse(&word.text, |value| {
             crate::expand::expand(value, escape, &crate::expand::Unset)
         }) {
-            let mut diagnostic = Diagnostic::error(codes::MOUNT, word.span, error.to_string());
+            let mut diagnostic = Diagnostic::error(
+                codes::MOUNT,
+                faulty_field(word, &error.0),
+                error.to_string(),
+            );
             if error.0.starts_with("unsupported mount type") {
                 diagnostic =
                     diagnostic.help(format!("the types are {}", MountKind::NAMES.join(", ")));
@@ -91,6 +97,25 @@ impl Context<'_> {
             self.diagnostics.push(diagnostic);
         }
     }
+}
+
+/// The field of a mount that the message names, the whole value if it names none.
+fn faulty_field(word: &Word, message: &str) -> Span {
+    let exact = word.span.end - word.span.start == word.text.len();
+    let mut start = word.span.start;
+    for field in word.text.split(',') {
+        let (key, value) = field.split_once('=').unwrap_or((field, ""));
+        let is_named = message.contains(&format!("'{field}'"))
+            || message.contains(&format!("key '{key}'"))
+            || (!value.is_empty() && message.contains(&format!("value {}", go_quote(value))))
+            || (key == "type" && message.starts_with("unsupported mount type"))
+            || (matches!(key, "mode" | "uid" | "gid") && message.starts_with(key));
+        if exact && is_named {
+            return Span::new(start, start + field.len());
+        }
+        start += field.len() + 1;
+    }
+    word.span
 }
 
 fn device(word: &Word) -> Device {
