@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod demo;
 pub mod dist;
+pub mod fuzz;
 pub mod soak;
 pub mod test;
 
@@ -17,6 +18,8 @@ pub enum Task {
     Demo(demo::Options),
     /// Make the release: one static file, target/dist/kiln
     Dist,
+    /// Feed random changes of the corpora to the parser, the expansion and the ignore patterns
+    Fuzz(fuzz::Options),
     /// Kill builds at hundreds of random moments
     Soak(soak::Options),
     /// Run every check: format, lints, unit tests, end-to-end tests
