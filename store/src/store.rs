@@ -34,6 +34,7 @@
 pub(crate) mod blob;
 pub(crate) mod boot;
 pub(crate) mod collect;
+pub(crate) mod document;
 pub(crate) mod image;
 pub(crate) mod index;
 pub(crate) mod layout;

@@ -269,4 +269,22 @@ mod tests {
         assert!(!store.held_path(&things.2).exists());
         assert!(store.blob_size(&things.3).unwrap().is_some());
     }
+
+    #[test]
+    fn a_sync_in_the_future_says_nothing_of_times() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let store = open(root);
+        let things = fill(&store, "word");
+        store.sync().unwrap();
+        fs::write(store.blob_path(&things.3), "torn").unwrap();
+        drop(store);
+        age_blobs(root);
+        let mut boots = Boots::read(root).unwrap();
+        boots.synced_clock += 1_000_000;
+        fs::write(root.join("boots"), serde_json::to_vec(&boots).unwrap()).unwrap();
+        reboot(root);
+        assert!(open(root).blob_size(&things.3).unwrap().is_none());
+        assert_eq!(open(root).tags().unwrap().len(), 1);
+    }
 }

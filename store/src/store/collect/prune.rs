@@ -1,6 +1,7 @@
 //! Removing images and cache records by choice, and all content that nothing reaches any more.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::store::collect::inventory::{ImageEntry, Inventory, RecordEntry};
@@ -80,7 +81,8 @@ struct Choice {
 }
 
 impl Store {
-    /// Removes what the options choose and everything that nothing reaches. Runs beside builds, pulls and containers.
+    /// Removes what the options choose and everything that nothing reaches, and puts the rest on disk for good. Runs beside
+    /// builds, pulls and containers.
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport> {
         let _one_at_a_time = self.lock(LOCK)?;
         let inventory = Inventory::read(self)?;
@@ -92,15 +94,22 @@ impl Store {
         if let (Some(limit), Some(sizes)) = (options.keep_bytes, &sizes) {
             choose_until(&inventory, &mut choice, sizes, limit);
         }
-        match sizes {
-            Some(sizes) if options.dry_run => Ok(forecast(&inventory, &choice, &sizes)),
-            _ => self.remove(&choice, options),
+        if let Some(sizes) = sizes.filter(|_| options.dry_run) {
+            return Ok(forecast(&inventory, &choice, &sizes));
         }
+        let report = self.remove(&choice, options)?;
+        match self.sync() {
+            // On a full disk it waits for the next time; a power cut until then costs what was not synced.
+            Err(error) if error.io_kind() == Some(ErrorKind::StorageFull) => {}
+            done => done?,
+        }
+        Ok(report)
     }
 
     /// Removes everything that nothing reaches, such as after the last name of an image is gone.
     pub fn collect(&self) -> Result<PruneReport> {
-        self.prune(&PruneOptions::default())
+        let _one_at_a_time = self.lock(LOCK)?;
+        self.remove(&Choice::default(), &PruneOptions::default())
     }
 
     /// Removes an image with all its names, and what only it reached; `None` when there is no such image. Layers that the

@@ -26,7 +26,7 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = scratch();
         let store = open(directory.path());
         let layers = ["base", "top", "cached", "stray"].map(|text| put_layer(&store, text));
         let old = put_image(&store, "old", &layers[..1]);
@@ -190,7 +190,7 @@ fn a_pinned_image_stays_whole() {
 
 #[test]
 fn the_cap_drops_what_was_not_used_for_longest() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let root = directory.path();
     let store = open(root);
     let keys: Vec<CacheKey> = (0..8_u32)
@@ -259,7 +259,7 @@ fn an_image_is_removed_with_what_only_it_needs() {
 
 #[test]
 fn layers_bring_their_content_and_chains_go_with_their_layers() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let root = directory.path();
     let store = open(root);
     let layers = ["a", "b"].map(|text| put_layer(&store, text));

@@ -7,7 +7,7 @@ use crate::{Algorithm, CacheKey, Error, Index, Platform};
 
 #[test]
 fn content_is_verified_on_the_way_in_and_out() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let digest = store.put_blob(b"hello").unwrap();
     assert_eq!(store.put_blob(b"hello").unwrap(), digest);
@@ -53,7 +53,7 @@ fn content_is_verified_on_the_way_in_and_out() {
 
 #[test]
 fn downloads_are_taken_up() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let digest = Digest::sha256(b"first second");
     let mut writer = store.resume_blob(&digest).unwrap().unwrap();
@@ -88,7 +88,7 @@ fn downloads_are_taken_up() {
 
 #[test]
 fn names() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let (a, b) = (put_image(&store, "a", &[]), put_image(&store, "b", &[]));
     store.tag(&reference("app"), &a.manifest_digest).unwrap();
@@ -142,7 +142,7 @@ fn names() {
 
 #[test]
 fn images_by_identifier() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let image = put_image(&store, "a", &[]);
     for text in [
@@ -173,7 +173,7 @@ fn images_by_identifier() {
 
 #[test]
 fn indexes_are_resolved_for_the_platform() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let mut manifests = Vec::new();
     for name in ["linux/amd64", "linux/arm64", "linux/arm/v6"] {
@@ -232,7 +232,7 @@ fn indexes_are_resolved_for_the_platform() {
 
 #[test]
 fn raw_bytes_stay_and_unknown_fields_survive() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let config = br#"{"architecture":"amd64", "os":"linux", "new":{"b":[1,2]}, "config":{"Env":null,"Cmd":null,"ExposedPorts":{"80/tcp":{}},"Fresh":true},
         "rootfs":{"type":"layers","diff_ids":[]},"history":null}"#;
@@ -266,7 +266,7 @@ fn raw_bytes_stay_and_unknown_fields_survive() {
 
 #[test]
 fn documents_that_are_no_images_are_refused_by_name() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let check = |text: &str, message: &str| {
         let digest = store.put_blob(text.as_bytes()).unwrap();
@@ -304,7 +304,7 @@ fn documents_that_are_no_images_are_refused_by_name() {
 
 #[test]
 fn records() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let layer = put_layer(&store, "layer");
     let (key, other) = (CacheKey::of(b"key"), CacheKey::of(b"other"));

@@ -8,7 +8,9 @@ use crate::{CacheKey, CommitOptions, Compression, Follow, PruneImages, PruneOpti
 
 /// Tells a copy of this executable which store to work on, and with which seed.
 const WORKER: &str = "KILN_STORE_TEST_WORKER";
+/// How often a worker is killed, unless [`KILLS_VARIABLE`] says otherwise.
 const KILLS: u32 = 20;
+const KILLS_VARIABLE: &str = "KILN_TEST_KILLS";
 
 /// Small, fast, and the same everywhere (Steele, Lea, Flood 2014).
 struct SplitMix(u64);
@@ -197,10 +199,14 @@ fn seed() -> u64 {
 
 #[test]
 fn killed_at_any_moment() {
-    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let directory = scratch();
     let root = directory.path().join("store");
     let mut random = SplitMix(seed());
-    for _ in 0..KILLS {
+    let kills = std::env::var(KILLS_VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(KILLS);
+    for _ in 0..kills {
         let mut worker = spawn(&root, u64::MAX, random.next());
         std::thread::sleep(Duration::from_micros(5_000 + random.below(60_000)));
         if let Some(status) = worker.try_wait().unwrap() {
@@ -214,7 +220,7 @@ fn killed_at_any_moment() {
 
 #[test]
 fn many_at_once() {
-    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let directory = scratch();
     let root = directory.path().join("store");
     let mut random = SplitMix(seed());
     let workers: Vec<Child> = (0..8).map(|_| spawn(&root, 40, random.next())).collect();

@@ -57,7 +57,7 @@ fn check(store: &Store) {
 
 #[test]
 fn equal_to_what_the_disk_says() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = filled(directory.path());
     check(&store);
     let usage = store.disk_usage().unwrap();
@@ -81,7 +81,7 @@ fn equal_to_what_the_disk_says() {
 
 #[test]
 fn the_index_is_made_again() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let root = directory.path();
     let store = filled(root);
     check(&store);
@@ -109,7 +109,7 @@ fn the_index_is_made_again() {
 
 #[test]
 fn nothing_opens_the_index_but_measuring() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = filled(directory.path());
     store.resolve(&reference("image")).unwrap();
     store.record::<()>("run", &CacheKey::of(b"c")).unwrap();

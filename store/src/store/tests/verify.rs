@@ -30,7 +30,7 @@ fn verify(store: &Store, repair: bool) -> VerifyReport {
 
 #[test]
 fn damage_is_found_removed_and_made_good() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let layer = commit(&store, "right");
     let sound = commit(&store, "sound");
@@ -75,7 +75,7 @@ fn damage_is_found_removed_and_made_good() {
 
 #[test]
 fn a_damaged_entry_is_damage() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(directory.path());
     let layer = commit(&store, "text");
     fs::write(store.layer_path(&layer).join("entry.json"), "{").unwrap();
