@@ -504,7 +504,7 @@ async fn a_registry_that_is_down() {
     assert_eq!(
         error,
         format!(
-            "HEAD http://127.0.0.1:{port}/v2/x/manifests/latest: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)"
+            "HEAD http://127.0.0.1:{port}/v2/x/manifests/latest: cannot connect: Connection refused (os error 111)"
         )
     );
 }

@@ -242,4 +242,12 @@ mod tests {
             &["bearer error=<invalid_token> realm=<https://a/t?x=1,2>"],
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn anything_is_read(text in ".{0,80}", bent in r#"[a-z ,="\\:]{0,40}"#) {
+            parse([text.as_str()]);
+            parse([bent.as_str(), text.as_str()]);
+        }
+    }
 }

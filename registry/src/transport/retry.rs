@@ -198,4 +198,14 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_wait_is_read(text in ".{0,40}", number in "[0-9.]{0,30}( ?[a-zA-Z\u{b5}]{0,4}){0,3}") {
+            let now = SystemTime::now();
+            parse_wait(&text, now);
+            parse_wait(&number, now);
+            asked_wait(&HeaderMap::new(), &format!("retry-after: {text}"), now);
+        }
+    }
 }

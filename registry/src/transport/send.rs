@@ -141,7 +141,7 @@ impl Transport {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => {
                     let before_send = error.is_connect();
-                    let reason = chain(&error.without_url());
+                    let reason = reason(&error.without_url(), before_send);
                     return Err(Error::Network {
                         method: method.clone(),
                         url: redact(url),
@@ -227,4 +227,22 @@ fn redirect_target(answer: &Answer) -> Result<Option<Url>> {
         )
     })?;
     Ok(Some(target))
+}
+
+/// The causes of a failure, without the library's names for its own stages.
+fn reason(error: &reqwest::Error, before_send: bool) -> String {
+    const STAGES: [&str; 4] = [
+        "error sending request: ",
+        "client error (Connect): ",
+        "client error (SendRequest): ",
+        "tcp connect error: ",
+    ];
+    let causes = STAGES
+        .iter()
+        .fold(chain(error), |text, stage| text.replacen(stage, "", 1));
+    if before_send {
+        format!("cannot connect: {causes}")
+    } else {
+        causes
+    }
 }
