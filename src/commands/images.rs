@@ -158,10 +158,9 @@ pub fn tag(args: &TagArgs, settings: &Settings) -> Result<u8, CommandError> {
 
 /// Removes names, and images that no name is left for.
 pub fn remove(args: &RemoveImageArgs, settings: &Settings) -> Result<u8, CommandError> {
-    let host = Host::local(settings)?;
     let mut code = 0;
     for name in &args.images {
-        if let Err(error) = remove_one(&host, name, args.force) {
+        if let Err(error) = remove_one(settings, name, args.force) {
             let _ = error.report();
             code = 1;
         }
@@ -169,15 +168,43 @@ pub fn remove(args: &RemoveImageArgs, settings: &Settings) -> Result<u8, Command
     Ok(code)
 }
 
-fn remove_one(host: &Host, name: &str, force: bool) -> Result<(), CommandError> {
-    let digest = require(&host.store, name)?;
-    if !force {
-        super::containers::refuse_if_used(host, &digest, name)?;
-    }
+/// An image that is to go.
+struct Doomed {
+    digest: Digest,
+    id: String,
+    tags: Vec<Reference>,
+}
+
+fn remove_one(settings: &Settings, name: &str, force: bool) -> Result<(), CommandError> {
+    let doomed = choose(&Host::local(settings)?, name, force)?;
+    // A store holds what was looked up through it: the removal needs one that has looked at nothing.
+    let host = Host::local(settings)?;
     let by_name = name
         .parse::<Reference>()
         .ok()
         .map(Reference::with_default_tag);
+    let (named, others): (Vec<_>, Vec<_>) = doomed
+        .tags
+        .iter()
+        .partition(|tag| Some(*tag) == by_name.as_ref());
+    let whole = named.is_empty() || others.is_empty();
+    for tag in if named.is_empty() { others } else { named } {
+        host.store.untag(tag)?;
+        output::data(&format!("Untagged: {tag}\n"))?;
+    }
+    if whole {
+        Containers::open(host.store.clone())?.settle_pins()?;
+        let report = host.store.remove_image(&doomed.digest)?;
+        if report.is_some_and(|report| report.images.contains(&doomed.digest)) {
+            output::data(&format!("Deleted: {}\n", doomed.id))?;
+        }
+    }
+    Ok(())
+}
+
+/// Finds what is to go, and refuses what is in use.
+fn choose(host: &Host, name: &str, force: bool) -> Result<Doomed, CommandError> {
+    let digest = require(&host.store, name)?;
     let tags: Vec<Reference> = host
         .store
         .tags()?
@@ -185,33 +212,23 @@ fn remove_one(host: &Host, name: &str, force: bool) -> Result<(), CommandError> 
         .filter(|(_, tagged)| *tagged == digest)
         .map(|(tag, _)| tag)
         .collect();
-    let named: Vec<&Reference> = tags
-        .iter()
-        .filter(|tag| Some(*tag) == by_name.as_ref())
-        .collect();
-    let removed: Vec<&Reference> = if named.is_empty() {
-        tags.iter().collect()
-    } else {
-        named
-    };
-    if removed.len() > 1 && !force {
-        return Err(
-            CommandError::usage(format!("{name} has {} names", removed.len()))
-                .code(1)
-                .hint("remove them by name, or all of them with `--force`"),
-        );
+    let by_name = name
+        .parse::<Reference>()
+        .ok()
+        .map(Reference::with_default_tag);
+    let only_a_name = tags.len() > 1 && by_name.is_some_and(|name| tags.contains(&name));
+    if !force && !only_a_name {
+        super::containers::refuse_if_used(host, &digest, name)?;
+        if tags.len() > 1 {
+            return Err(
+                CommandError::usage(format!("{name} has {} names", tags.len()))
+                    .code(1)
+                    .hint("remove them by name, or all of them with `--force`"),
+            );
+        }
     }
-    for tag in &removed {
-        host.store.untag(tag)?;
-        output::data(&format!("Untagged: {tag}\n"))?;
-    }
-    if removed.len() == tags.len() {
-        let id = host.store.image(&digest)?.id;
-        Containers::open(host.store.clone())?.settle_pins()?;
-        host.store.remove_image(&digest)?;
-        output::data(&format!("Deleted: {id}\n"))?;
-    }
-    Ok(())
+    let id = host.store.image(&digest)?.id.to_string();
+    Ok(Doomed { digest, id, tags })
 }
 
 /// Shows how an image was made, the last step first.
