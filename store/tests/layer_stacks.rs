@@ -467,3 +467,24 @@ fn five_hundred_layers() {
     let longer = store.stack(&longer).unwrap();
     assert_eq!(longer.lowers()[0], stack.lowers()[0]);
 }
+
+/// Steps that do the same, or nothing, give the same layer again: overlay takes no directory twice.
+#[test]
+fn the_same_layer_twice() {
+    let base = || {
+        tar(|tar| {
+            tar.directory("d", 0o755).file("d/kept", "a");
+        })
+    };
+    let removes = tar(|tar| {
+        tar.whiteout("d/.wh.kept");
+    });
+    let empty = || tar(|_| {});
+    let (_scratch, _store, stack) = check(
+        &[base(), empty(), removes, empty(), base(), empty()],
+        &[("d", "directory", 0o755), ("d/kept", "file", 0o644)],
+        &[],
+    );
+    assert_eq!(stack.layers().len(), 6);
+    assert_eq!(stack.lowers().len(), 3);
+}

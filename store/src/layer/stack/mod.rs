@@ -97,6 +97,16 @@ impl Stack {
     }
 }
 
+/// Each directory once, where it lies highest: overlay takes none twice. A layer that lies in a stack twice (two steps that
+/// change nothing, the same `mkdir` twice) says everything again higher up, so the lower one shows nothing of its own.
+fn topmost(parts: &[Lower]) -> impl Iterator<Item = &Lower> {
+    parts
+        .iter()
+        .enumerate()
+        .filter(|(index, part)| !parts[index + 1..].contains(part))
+        .map(|(_, part)| part)
+}
+
 impl Store {
     /// Stacks layers, lowest first. Fix-ups that they need are made when they are stacked for the first time.
     pub fn stack(&self, layers: &[DiffId]) -> Result<Stack> {
@@ -108,7 +118,7 @@ impl Store {
                 None => build::build(self, layers)?,
             },
         };
-        let lowers = parts.iter().map(|lower| lower.path(self)).collect();
+        let lowers = topmost(&parts).map(|lower| lower.path(self)).collect();
         let family = self.options().overlay_xattrs;
         Ok(Stack {
             layers: layers.to_vec(),
