@@ -14,6 +14,7 @@ mod sys;
 mod sys_lock;
 
 mod capabilities;
+pub mod cgroup;
 mod child;
 pub mod container;
 mod detached;

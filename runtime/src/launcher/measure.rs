@@ -14,6 +14,8 @@ pub struct Measured {
     pub exit: Exit,
     /// From the request to the end of the process being known.
     pub total: Duration,
+    /// From the request to the clone being known.
+    pub started: Duration,
     /// The parts, in order: the clone with everything before it, each kind of operation, and the program with its end.
     pub parts: Vec<(&'static str, Duration)>,
 }
@@ -23,6 +25,7 @@ impl Launcher {
     pub fn measure(&self, spec: &Spec, stdio: Stdio) -> Result<Measured, LaunchError> {
         let start = now();
         let (child, names) = self.spawn_timed(spec, stdio)?;
+        let started = now();
         let (exit, report) = child.wait_with_report()?;
         let end = now();
         let times = report.iter().find_map(|record| match record {
@@ -48,6 +51,7 @@ impl Launcher {
         Ok(Measured {
             exit,
             total: Duration::from_nanos(end - start),
+            started: Duration::from_nanos(started - start),
             parts,
         })
     }

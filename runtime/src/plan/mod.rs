@@ -6,6 +6,8 @@
 mod confine;
 mod container;
 mod mounts;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;

@@ -27,3 +27,12 @@ fn last_error() -> Errno {
     // SAFETY: the location is valid for the life of the thread.
     Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }
+
+/// Makes a system call with arguments that every call with structures or descriptors refuses, to see whether it exists.
+/// Only for calls that take a descriptor, pointer or size first.
+pub fn probe_call(number: libc::c_long) -> Errno {
+    // SAFETY: no pointer is valid and no descriptor is open, so that nothing can happen.
+    check(unsafe { libc::syscall(number, -1_i64, 0, 1, 0, 0) })
+        .err()
+        .unwrap_or(Errno::INVAL)
+}

@@ -117,8 +117,15 @@ pub enum EnterError {
     },
 }
 
-/// The setting that most likely keeps an unprivileged user from making a user namespace.
 fn knob() -> String {
+    refused_by().unwrap_or_else(|| {
+        "a security module or an outer container's seccomp filter may refuse it".to_owned()
+    })
+}
+
+/// The setting of this kernel that keeps unprivileged users from making user namespaces, with the command to change it.
+#[must_use]
+pub fn refused_by() -> Option<String> {
     let knobs = [
         (
             "/proc/sys/kernel/unprivileged_userns_clone",
@@ -139,10 +146,15 @@ fn knob() -> String {
     let set = |(file, value, _): &&(&str, &str, &str)| {
         std::fs::read_to_string(file).is_ok_and(|content| content.trim() == *value)
     };
-    match knobs.iter().find(set) {
-        Some((file, value, command)) => format!("{file} is {value}: {command}"),
-        None => "a security module or an outer container's seccomp filter may refuse it".to_owned(),
-    }
+    let (file, value, command) = knobs.iter().find(set)?;
+    Some(format!("{file} is {value}: {command}"))
+}
+
+/// How many subordinate user ids the calling user has.
+pub fn subordinate_ids(options: &EnterOptions) -> Result<u32, EnterError> {
+    let uids = ids::map(options, &options.subuid, rustix::process::getuid().as_raw())?;
+    ids::map(options, &options.subgid, rustix::process::getgid().as_raw())?;
+    Ok(uids.iter().skip(1).map(|range| range.count).sum())
 }
 
 /// Enters a user namespace with the caller's subordinate ids and an own mount namespace. Does nothing for root.

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use kiln_runtime::cgroup::{Cgroup, Hierarchy, Limits};
 use kiln_runtime::{
     Exit, Join, Launcher, LauncherOptions, Network, Parent, Process, Seccomp, Security, Spec,
     Stdio, WindowSize,
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("steps_end_with_their_launcher", with_launcher),
     ("many_at_once", many),
     ("orphans_end_with_the_step", orphans),
+    ("a_step_is_born_into_its_cgroup", cgroup),
     ("a_terminal_is_complete", terminal),
     ("monitors_start_and_join", monitor),
     ("a_monitor_outlives_its_launcher", monitor_stays),
@@ -116,6 +118,45 @@ fn orphans(context: &Context) {
         "done\n"
     );
     assert!(started.elapsed() < Duration::from_secs(100));
+}
+
+fn cgroup(context: &Context) {
+    let name = format!("kiln-test-{}", std::process::id());
+    let group = match Cgroup::create(&name, &Limits::default()) {
+        Ok(group) => group,
+        Err(error) => return println!("skipped: needs a cgroup v2 directory of its own ({error})"),
+    };
+    let mut spec = shell(context, "cat /proc/self/cgroup; sleep 1000");
+    spec.cgroup = Some(group.directory());
+    let child = context.launcher.spawn(&spec, silent()).expect("a step");
+    let found =
+        std::fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).expect("its cgroup");
+    assert!(found.contains(&name), "{found}");
+    group.kill().expect("its end");
+    assert_eq!(child.wait().expect("an end"), Exit::Signal(9));
+    // The kernel lets go of the directory a little later.
+    let started = Instant::now();
+    while std::fs::remove_dir(group.path()).is_err() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "the cgroup stays"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if !Hierarchy::read()
+        .controllers
+        .iter()
+        .any(|controller| controller == "memory")
+    {
+        let limits = Limits {
+            memory: Some(1 << 30),
+            ..Limits::default()
+        };
+        let error = Cgroup::create(&name, &limits)
+            .expect_err("no controller")
+            .to_string();
+        assert!(error.contains("`memory`"), "{error}");
+    }
 }
 
 fn terminal(context: &Context) {
