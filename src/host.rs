@@ -1,6 +1,8 @@
 //! The machine's side of a command: store, launcher, registry client; each made when it is first needed,
 //! so that a command pays only for what it uses.
 
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
@@ -61,7 +63,7 @@ impl Host {
             &settings.root,
             StoreOptions {
                 overlay_xattrs,
-                durable: false,
+                durable: settings.durable,
             },
         )?;
         let shared = Shared {
@@ -97,6 +99,26 @@ impl Host {
             user_xattrs: !self.settings.is_root,
         })?;
         Ok(launcher.insert(started).clone())
+    }
+
+    /// Puts what this command made on disk, in a process that nobody waits for. Until that has happened, a reboot drops it:
+    /// half-written things are never trusted.
+    pub fn settle_later(&self) -> Result<(), CommandError> {
+        if self.settings.durable || self.store.is_synced()? {
+            return Ok(());
+        }
+        Command::new("/proc/self/exe")
+            .arg("--root")
+            .arg(&self.settings.root)
+            .arg("settle")
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting the process that writes the store to disk")?;
+        Ok(())
     }
 
     /// What a build needs of the machine.

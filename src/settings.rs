@@ -22,8 +22,10 @@ pub struct Settings {
     pub proxies: Proxies,
     /// Extra certificate authorities (`SSL_CERT_FILE`).
     pub certificate_file: Option<PathBuf>,
-    /// Whether the process runs as the machine's root, or may become root of a user namespace.
+    /// Whether the process runs as the machine's root; root of a user namespace is not.
     pub is_root: bool,
+    /// Whether images are synced to disk before they are reported.
+    pub durable: bool,
 }
 
 /// The variables that steps of a build see without declaring them (dockerfile reference, predefined ARGs).
@@ -51,11 +53,12 @@ pub struct Proxies {
 impl Settings {
     /// Resolves the settings of one command.
     pub fn resolve(args: &GlobalArgs) -> Result<Self, CommandError> {
-        let is_root = rustix::process::geteuid().is_root();
+        let is_uid_0 = rustix::process::geteuid().is_root();
+        let is_root = is_uid_0 && !kiln_runtime::probe::in_user_namespace();
         let home = variable("HOME").map(PathBuf::from);
         let root = match &args.root {
             Some(root) => std::path::absolute(root)?,
-            None => default_root(is_root, home.as_deref())?,
+            None => default_root(is_uid_0, home.as_deref())?,
         };
         let docker_config = args
             .config
@@ -69,6 +72,7 @@ impl Settings {
             proxies: Proxies::from_environment(),
             certificate_file: variable("SSL_CERT_FILE").map(PathBuf::from),
             is_root,
+            durable: args.durable,
         })
     }
 }
@@ -99,8 +103,8 @@ pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn default_root(is_root: bool, home: Option<&Path>) -> Result<PathBuf, CommandError> {
-    if is_root {
+fn default_root(is_uid_0: bool, home: Option<&Path>) -> Result<PathBuf, CommandError> {
+    if is_uid_0 {
         return Ok(PathBuf::from("/var/lib/kiln"));
     }
     if let Some(data) = variable("XDG_DATA_HOME")

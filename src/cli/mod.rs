@@ -45,6 +45,9 @@ pub struct GlobalArgs {
     /// Folder of Docker's client configuration (credentials)
     #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Report images only when they are safely on disk
+    #[arg(long, global = true)]
+    pub durable: bool,
 }
 
 /// How a listing is printed.
@@ -112,6 +115,9 @@ pub enum Command {
     Info(FormatArgs),
     /// Check what this machine allows and say how to mend what is missing
     Doctor(FormatArgs),
+    /// Put what the store holds on disk: run in the background by commands that made something
+    #[command(hide = true)]
+    Settle,
     /// Look inside: for tests and tools
     #[command(hide = true)]
     Debug(DebugArgs),

@@ -30,6 +30,7 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     progress.finish();
     let built = result.map_err(|error| failure(&error, &source))?;
     output::diagnostics(&source.name, &source.text, &built.warnings);
+    host.settle_later()?;
     write_results(args, &built)?;
     summary(args, &built, started.elapsed())?;
     if args.push {

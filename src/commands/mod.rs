@@ -57,6 +57,7 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Version(args) => system::version(&args),
         Command::Info(args) => system::info(&args, settings),
         Command::Doctor(args) => doctor::run(&args, settings),
+        Command::Settle => system::settle(settings),
         Command::Debug(args) => debug::run(&args, settings),
     }
 }
@@ -76,6 +77,7 @@ impl Command {
             | Self::Rmi(_)
             | Self::Prune(_)
             | Self::Df(_)
+            | Self::Settle
             | Self::Debug(_) => true,
             _ => false,
         }

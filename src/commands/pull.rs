@@ -54,6 +54,7 @@ pub fn pull(
     let pulled = host.network()?.block_on(pulling);
     progress.finish();
     let pulled = pulled.map_err(|error| super::registry_failure(error, reference))?;
+    host.settle_later()?;
     if !quiet {
         output::talk(&format!(
             "pulled {reference} {} in {}: {} requests, {} received, {} layers fetched, {} already there",

@@ -114,3 +114,9 @@ pub fn prune(args: &PruneArgs, settings: &Settings) -> Result<u8, CommandError> 
     ))?;
     Ok(0)
 }
+
+/// Puts what the store holds on disk.
+pub fn settle(settings: &Settings) -> Result<u8, CommandError> {
+    Host::local(settings)?.store.sync()?;
+    Ok(0)
+}
