@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use kiln_store::{DiffId, Store};
+use kiln_store::Store;
 
 use super::config::Config;
 use super::error::{Context, Error, Result};
@@ -108,15 +108,17 @@ impl Containers {
         Ok(())
     }
 
-    /// The layers that containers need, whatever becomes of their images.
-    pub fn layers_in_use(&self) -> Result<Vec<DiffId>> {
-        let mut layers: Vec<_> = all_configs(self.store.root())?
-            .into_iter()
-            .flat_map(|config| config.image.layers)
-            .collect();
-        layers.sort_unstable();
-        layers.dedup();
-        Ok(layers)
+    /// Gives the layers free that a removal which was cut short left pinned. A pin is made after its container appears, so
+    /// one without a container is nobody's.
+    pub fn release_left_pins(&self) -> Result<()> {
+        for name in self.store.pins()? {
+            if let Ok(id) = name.parse::<ContainerId>()
+                && !self.directory(&id).exists()
+            {
+                self.store.unpin(&name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn directory(&self, id: &ContainerId) -> PathBuf {

@@ -80,6 +80,9 @@ impl Containers {
             fs::remove_dir_all(&place).context(|| format!("removing {}", place.display()))?;
             return Err(error);
         }
+        // Until here this process's lease kept the layers. A pin without a container is always left over (see `removal`).
+        self.store
+            .pin(config.id.as_str(), &[], &config.image.layers)?;
         Ok(())
     }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use kiln_store::Store;
+
 use super::config::{Config, MountOrigin};
 use super::error::{Context, Error, Result};
 use super::names::Names;
@@ -19,6 +21,7 @@ pub(crate) fn remove(root: &Path, config: &Config, anonymous_volumes: bool) -> R
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.context(|| format!("removing container {}", config.id.short()))?,
     }
+    Store::unpin_at(root, config.id.as_str())?;
     if anonymous_volumes {
         remove_anonymous_volumes(root, config)?;
     }

@@ -2,9 +2,8 @@
 
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use rustix::fs::CWD;
-use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Containers;
@@ -18,7 +17,7 @@ use super::log::Stream;
 use super::name_files::{self, HostFiles};
 use super::session::Session;
 use super::state::{Status, boot_id};
-use crate::{Launcher, WindowSize};
+use crate::{Launcher, MountSource, WindowSize};
 
 /// Which of a container's streams the caller wants to be connected to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +120,7 @@ impl Containers {
         let mounts = detach_binds(config)?;
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd(), null.as_fd()];
         descriptors.extend(pipes.writers.iter().map(AsFd::as_fd));
-        descriptors.extend(mounts.iter().map(AsFd::as_fd));
+        descriptors.extend(mounts.iter().map(|mount| mount.as_fd()));
         launcher
             .spawn_monitor(message, &descriptors)
             .map_err(|error| Error::Failed(error.to_string()))?;
@@ -157,17 +156,14 @@ impl Containers {
 }
 
 /// The mounts of a container's binds, taken from the host as it is now.
-fn detach_binds(config: &Config) -> Result<Vec<OwnedFd>> {
+fn detach_binds(config: &Config) -> Result<Vec<Arc<OwnedFd>>> {
     let mut mounts = Vec::new();
     for mount in &config.mounts {
-        if let MountOrigin::Bind { path } = &mount.source {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE
-                | OpenTreeFlags::OPEN_TREE_CLOEXEC
-                | OpenTreeFlags::AT_RECURSIVE;
-            mounts.push(
-                open_tree(CWD, path, flags)
-                    .context(|| format!("taking the mount of {}", path.display()))?,
-            );
+        if let MountOrigin::Bind { path } = &mount.source
+            && let MountSource::Detached { mount, .. } =
+                MountSource::detach(path).context(|| format!("mounting {}", path.display()))?
+        {
+            mounts.push(mount);
         }
     }
     Ok(mounts)

@@ -68,6 +68,7 @@ fn data(context: &Context) {
     assert_eq!(container.state().unwrap().shown_exit_code(), 137);
     drop(context.start(&container, Attach::default()));
     assert_eq!(exec(&container, "cat /kept").stdout, "one\n");
+    assert_eq!(context.store.pins().unwrap(), [container.id().to_string()]);
     container.remove(true, true).unwrap();
     assert_eq!(
         context.containers.find("keeper").unwrap_err().to_string(),

@@ -30,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) containers: Containers,
     pub(crate) image: Image,
     pub(crate) launcher: Launcher,
+    pub(crate) store: Store,
 }
 
 /// How a session ended and what it wrote.
@@ -52,9 +53,10 @@ impl Outcome {
 impl Context {
     pub(crate) fn new(store: Store, image: Image, launcher: Launcher) -> Self {
         Self {
-            containers: Containers::open(store).unwrap(),
+            containers: Containers::open(store.clone()).unwrap(),
             image,
             launcher,
+            store,
         }
     }
 
@@ -107,6 +109,10 @@ impl Context {
         for container in self.containers.list().unwrap() {
             container.remove(true, true).unwrap();
         }
+        assert!(
+            self.store.pins().unwrap().is_empty(),
+            "layers are left pinned"
+        );
         let left: Vec<_> = self
             .containers
             .volumes()

@@ -33,13 +33,18 @@ impl Store {
             created: now(),
             things,
         };
-        self.write_json("a pin", &self.pin_path(name), &file)
+        self.write_json("a pin", &pin_path(self.root(), name), &file)
     }
 
     /// Gives free what a pin kept. One that does not exist is fine.
     pub fn unpin(&self, name: &str) -> Result<()> {
+        Self::unpin_at(self.root(), name)
+    }
+
+    /// The same for a process that has not opened the store, such as a container's monitor.
+    pub fn unpin_at(root: &std::path::Path, name: &str) -> Result<()> {
         check_name(name)?;
-        remove_if_there(&self.pin_path(name))
+        remove_if_there(&pin_path(root, name))
     }
 
     /// The names of all pins, in order.
@@ -51,8 +56,8 @@ impl Store {
         names.sort();
         Ok(names)
     }
+}
 
-    fn pin_path(&self, name: &str) -> std::path::PathBuf {
-        self.root().join("refs/pins").join(name)
-    }
+fn pin_path(root: &std::path::Path, name: &str) -> std::path::PathBuf {
+    root.join("refs/pins").join(name)
 }
