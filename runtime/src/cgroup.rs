@@ -87,6 +87,15 @@ impl Hierarchy {
         found
     }
 
+    /// Whether this process is in a cgroup that is not the root of the whole hierarchy.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        // The one file that only the real root lacks.
+        self.own
+            .as_ref()
+            .is_some_and(|own| own.join("cgroup.type").exists())
+    }
+
     fn parse(mounts: &str, cgroups: &str) -> Self {
         let path = cgroups
             .lines()

@@ -20,7 +20,7 @@ use crate::sys::exec::StringArray;
 use crate::sys::process::{Cloned, clone_child, clone_child_inside};
 use crate::wire::Bytes;
 use crate::zygote::place;
-use crate::zygote::protocol::Answer;
+use crate::zygote::protocol::{Answer, Hello};
 use crate::{Exit, Join, LaunchError, Spec, Stdio};
 
 /// How many private files are kept before all are dropped and made anew on demand.
@@ -29,8 +29,7 @@ const CONTENT_LIMIT: usize = 256;
 /// Starts processes by plan and is their parent.
 #[derive(Debug)]
 pub struct Parent {
-    user_xattrs: bool,
-    throttled_processors: u32,
+    site: Site,
     /// Private files by content, so that steps with the same hosts file share one.
     contents: HashMap<Vec<u8>, CString>,
     content_count: u64,
@@ -57,10 +56,15 @@ impl Parent {
     /// Directory of the store in the mount namespace of the zygote and of monitors.
     pub const STORE: &str = "/store";
 
-    pub(crate) fn new(user_xattrs: bool, throttled_processors: u32) -> Self {
+    pub(crate) fn new(hello: &Hello) -> Self {
+        let site = Site {
+            store_root: Self::STORE.into(),
+            user_xattrs: hello.user_xattrs,
+            throttled_processors: hello.throttled_processors,
+            own_cgroup: hello.own_cgroup,
+        };
         Self {
-            user_xattrs,
-            throttled_processors,
+            site,
             contents: HashMap::new(),
             content_count: 0,
         }
@@ -69,12 +73,7 @@ impl Parent {
     /// Starts a container's first process. Paths in the spec are below [`Parent::STORE`]. The process goes on when this
     /// parent ends.
     pub fn spawn(&mut self, spec: &Spec, stdio: Stdio) -> Result<Started, LaunchError> {
-        let site = Site {
-            store_root: Self::STORE.into(),
-            user_xattrs: self.user_xattrs,
-            throttled_processors: self.throttled_processors,
-        };
-        let prepared = plan::container(&site, spec, stdio)?;
+        let prepared = plan::container(&self.site, spec, stdio)?;
         self.start(prepared)
     }
 

@@ -37,7 +37,7 @@ impl<'a> Child<'a> {
 
     /// A new sysfs shows the network namespace's devices. In a user namespace that does not own the network namespace the
     /// kernel refuses it; the host's, read-only, then serves as well.
-    pub(super) fn mount_sys(&mut self, read_only: bool) -> Done<'a> {
+    pub(super) fn mount_sys(&mut self, read_only: bool, cgroup: bool) -> Done<'a> {
         let attributes = if read_only {
             QUIET | MountAttrFlags::MOUNT_ATTR_RDONLY
         } else {
@@ -51,25 +51,25 @@ impl<'a> Child<'a> {
             Err(errno) => return Err(errno).doing_to("mount", c"/sys"),
         };
         attach(&sys, &target).doing_to("mount", c"/sys")?;
-        self.mount_cgroup(&sys, attributes)?;
+        self.mount_cgroup(&sys, attributes, cgroup)?;
         self.sys = Some(sys);
         Ok(())
     }
 
-    /// The own cgroup as the root of a cgroup2 view. Where that can't be had (no cgroup2 at all), nothing of the host's
-    /// cgroups is shown.
-    fn mount_cgroup(&self, sys: &OwnedFd, attributes: MountAttrFlags) -> Done<'a> {
+    /// The own cgroup as the root of a cgroup2 view. Where that can't be had (no cgroup2 at all), or would be the whole host's,
+    /// an empty directory is shown.
+    fn mount_cgroup(&self, sys: &OwnedFd, attributes: MountAttrFlags, own: bool) -> Done<'a> {
         let Ok(target) = rustix::fs::openat(sys, c"fs/cgroup", O_PATH_DIRECTORY, Mode::empty())
         else {
             return Ok(());
         };
-        let view = detached(c"cgroup2", &[], attributes).or_else(|_| {
-            open_tree(
-                rustix::fs::CWD,
-                place::EMPTY,
-                OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
-            )
-        });
+        let view = if own {
+            detached(c"cgroup2", &[], attributes)
+        } else {
+            Err(Errno::NOENT)
+        };
+        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let view = view.or_else(|_| open_tree(rustix::fs::CWD, place::EMPTY, clone));
         let view = view.doing_to("cover", c"/sys/fs/cgroup")?;
         attach(&view, &target).doing_to("mount", c"/sys/fs/cgroup")
     }

@@ -162,7 +162,7 @@ impl<'a> Child<'a> {
         match operation {
             Operation::Overlay { overlay } => self.mount_root(overlay),
             Operation::Proc => self.mount_proc(),
-            Operation::Sys { read_only } => self.mount_sys(*read_only),
+            Operation::Sys { read_only, cgroup } => self.mount_sys(*read_only, *cgroup),
             Operation::Dev { shm_size } => self.mount_dev(*shm_size),
             Operation::Mount {
                 target,

@@ -15,6 +15,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::{LauncherOptions, throttled_processors};
+use crate::cgroup::Hierarchy;
 use crate::plan::Site;
 use crate::transport::{receive_frame, send_frame};
 use crate::wire::Wire;
@@ -65,12 +66,14 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
         user_namespace,
         user_xattrs: options.user_xattrs || user_namespace,
         throttled_processors: throttled_processors(),
+        own_cgroup: Hierarchy::read().is_own(),
     };
     greet(&ours, &store, &hello)?;
     let site = Site {
         store_root: options.store_root.clone(),
         user_xattrs: hello.user_xattrs,
         throttled_processors: hello.throttled_processors,
+        own_cgroup: hello.own_cgroup,
     };
     Ok(Started {
         socket: ours,

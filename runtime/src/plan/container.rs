@@ -22,7 +22,10 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     let mut operations = vec![
         mounts::overlay(site, spec)?,
         Operation::Proc,
-        Operation::Sys { read_only: sandbox },
+        Operation::Sys {
+            read_only: sandbox,
+            cgroup: site.own_cgroup || spec.cgroup.is_some(),
+        },
         Operation::Dev {
             shm_size: spec.shm_size,
         },

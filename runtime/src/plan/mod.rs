@@ -27,6 +27,8 @@ pub(crate) struct Site {
     pub user_xattrs: bool,
     /// How many processors have a thermal throttle directory in sysfs, to be masked.
     pub throttled_processors: u32,
+    /// Whether this process is in a cgroup of its own, so that a view of it shows nothing of the host.
+    pub own_cgroup: bool,
 }
 
 /// A launch plan, and the descriptors that its operations name by index.
@@ -92,8 +94,8 @@ pub(crate) enum Operation {
     Overlay { overlay: Overlay },
     /// Mounts procfs on `/proc`.
     Proc,
-    /// Mounts sysfs on `/sys`, and a view of the own cgroup in it.
-    Sys { read_only: bool },
+    /// Mounts sysfs on `/sys`, and in it a view of the own cgroup, or an empty directory where it would show the host's.
+    Sys { read_only: bool, cgroup: bool },
     /// Mounts a tmpfs with the standard nodes on `/dev`, and devpts, shm and mqueue in it.
     Dev { shm_size: u64 },
     /// Mounts something on a path of the container.
@@ -163,7 +165,7 @@ pub(crate) enum Operation {
 }
 wire_enum!(Operation {
     1 => Proc,
-    2 => Sys { read_only },
+    2 => Sys { read_only, cgroup },
     3 => Dev { shm_size },
     4 => Mount { target, source, read_only, no_exec },
     5 => Loopback,

@@ -12,6 +12,7 @@ fn site() -> Site {
         store_root: "/var/lib/kiln".into(),
         user_xattrs: false,
         throttled_processors: 1,
+        own_cgroup: true,
     }
 }
 

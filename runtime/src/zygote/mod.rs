@@ -70,11 +70,7 @@ fn run(socket: OwnedFd) -> Result<Option<Monitor>, Errno> {
     };
     send_frame(socket.as_fd(), request::HELLO, &answer.encode(), &[])?;
     match greeted {
-        Ok(hello) => Zygote::new(
-            socket,
-            Parent::new(hello.user_xattrs, hello.throttled_processors),
-        )?
-        .serve(),
+        Ok(hello) => Zygote::new(socket, Parent::new(&hello))?.serve(),
         Err(_) => Ok(None),
     }
 }

@@ -27,11 +27,14 @@ pub(crate) struct Hello {
     pub user_xattrs: bool,
     /// How many processors have a thermal throttle directory in sysfs.
     pub throttled_processors: u32,
+    /// Whether the engine is in a cgroup of its own.
+    pub own_cgroup: bool,
 }
 wire_struct!(Hello {
     user_namespace,
     user_xattrs,
-    throttled_processors
+    throttled_processors,
+    own_cgroup
 });
 
 /// Answers of the zygote.

@@ -39,6 +39,9 @@ fn mounts(context: &Context) {
         assert!(ours || mount == "/", "{mount} in\n{output}");
     }
     assert!(!output.contains("/store"), "{output}");
+    // Nothing of the cgroups of others is seen.
+    let output = output_of(context, &shell(context, "echo /sys/fs/cgroup/*/"));
+    assert_eq!(output, "/sys/fs/cgroup/*/\n");
 }
 
 fn namespaces(context: &Context) {
