@@ -20,3 +20,5 @@ pub(super) const TRANSFER: &str = "K1008";
 pub(super) const TRIGGER: &str = "K1009";
 /// Part of the language that kiln does not build yet.
 pub(super) const UNSUPPORTED: &str = "K1010";
+/// Several sources for a destination that does not look like a directory.
+pub(super) const DESTINATION: &str = "K1011";

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use kiln_grammar::{Add, Copy, Instruction, Source, Span, Transfer};
+use kiln_grammar::{Add, Copy, Diagnostic, Instruction, Source, Span, Transfer};
 
 use super::run::summary;
 use super::state::StageState;
@@ -104,6 +104,19 @@ impl Lowering<'_> {
         }
         check_checksum(kind, &taken)?;
         let destination = expand(state, &transfer.destination)?;
+        if taken.len() > 1 && !is_directory(&destination) {
+            self.warnings.push(
+                Diagnostic::warning(
+                    code::DESTINATION,
+                    transfer.destination.span,
+                    format!(
+                        "{} of several sources to one name: the last file wins",
+                        kind.keyword
+                    ),
+                )
+                .help("end the destination with `/` if it is a directory"),
+            );
+        }
         let _ = write!(message, " {destination}");
         let op = CopyOp {
             from,
@@ -201,6 +214,13 @@ fn check_checksum(kind: &Kind<'_>, sources: &[CopySource]) -> Result<()> {
         span,
         "checksum requires HTTP(S) or Git sources",
     ))
+}
+
+/// Tells whether a destination says that it is a directory.
+fn is_directory(destination: &str) -> bool {
+    destination.is_empty()
+        || destination.ends_with('/')
+        || matches!(destination.rsplit('/').next(), Some("." | ".."))
 }
 
 /// Ends a destination that means a directory by `.` with a slash.

@@ -80,17 +80,15 @@ impl Lab {
 
     pub fn try_build(&self, request: &BuildRequest) -> Result<Built, BuildError> {
         self.output.lock().expect("unpoisoned").clear();
-        let sink = |event: Event<'_>| match event {
-            Event::Output { line, .. } => {
-                if line == CANCEL {
-                    self.cancel.cancel();
-                }
-                self.output
-                    .lock()
-                    .expect("unpoisoned")
-                    .push_str(&String::from_utf8_lossy(line));
+        let sink = |event: Event<'_>| {
+            let Event::Output { line, .. } = event else {
+                return;
+            };
+            if line == CANCEL {
+                self.cancel.cancel();
             }
-            _ => {}
+            let text = String::from_utf8_lossy(line);
+            self.output.lock().expect("unpoisoned").push_str(&text);
         };
         kiln_builder::build(request, &self.host(), &sink)
     }

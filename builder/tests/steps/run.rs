@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = &[
     ("an_image_as_base", an_image_as_base),
     ("one_failure_ends_the_other_stages", one_failure),
     ("epochs", epochs),
+    ("the_same_layer_several_times", empty_layers),
 ];
 
 fn view(lab: &Lab, built: &Built) -> View {
@@ -319,4 +320,14 @@ fn epochs(lab: &Lab) {
     };
     let first = digest(lab);
     assert_eq!(first, digest(&other));
+}
+
+/// Steps that write nothing make the same empty layer, which overlayfs would not take twice.
+fn empty_layers(lab: &Lab) {
+    let steps: String = (0..4)
+        .map(|number| format!("RUN true {number}\n"))
+        .collect();
+    let built = lab.build(&lab.request(&format!("{steps}RUN echo x > /x\n")));
+    assert_eq!(built.image.config.diff_ids().len(), 7);
+    assert_eq!(text(lab, &built, "/x"), "x\n");
 }

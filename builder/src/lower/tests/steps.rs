@@ -204,3 +204,12 @@ fn no_cache_by_stage() {
         .collect();
     assert_eq!(flags, [false, false, true, true]);
 }
+
+#[test]
+fn several_sources_to_one_name_are_pointed_out() {
+    let warned = |text: &str| !lowered(text).warnings.is_empty();
+    assert!(warned("FROM debian\nCOPY a b /dst\n"));
+    assert!(!warned(
+        "FROM debian\nCOPY a b /dst/\nCOPY a b .\nCOPY a /dst\n"
+    ));
+}
