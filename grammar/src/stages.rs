@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::ast::{Dockerfile, From, Instruction, InstructionKind};
+use crate::ast::{Dockerfile, From, Instruction, InstructionKind, Word};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::quote::go_quote;
 
 /// Global arguments and stages of a file, borrowed from it.
 #[derive(Clone, Debug)]
@@ -102,5 +104,78 @@ impl<'a> Stages<'a> {
                     .filter(|_| !word.starts_with('+'))?,
             )
         })
+    }
+}
+
+/// Finds `COPY --from` that name a stage which can't be copied from: a later one, the same one, one that does not exist. References
+/// through variables are left to the build.
+pub fn check_references(file: &Dockerfile) -> Vec<Diagnostic> {
+    let stages = file.stages();
+    let mut diagnostics = Vec::new();
+    for stage in &stages.stages {
+        for instruction in stage.instructions {
+            if let InstructionKind::Copy(copy) = &instruction.kind
+                && let Some(from) = &copy.from
+            {
+                diagnostics.extend(check_reference(&stages, stage, from));
+            }
+        }
+    }
+    diagnostics
+}
+
+fn check_reference(stages: &Stages<'_>, stage: &Stage<'_>, from: &Word) -> Option<Diagnostic> {
+    let is_index = !from.text.is_empty() && from.text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(found) = stages.by_name_or_index(&from.text) else {
+        let message = format!("invalid stage index {}", from.text);
+        let help = format!(
+            "the file has {} stages, counted from 0",
+            stages.stages.len()
+        );
+        return is_index
+            .then(|| Diagnostic::error(codes::STAGE_REFERENCE, from.span, message).help(help));
+    };
+    if found.index < stage.index {
+        return None;
+    }
+    let diagnostic = if found.index == stage.index {
+        let message = format!(
+            "circular dependency detected on stage: {}",
+            stage.display_name()
+        );
+        Diagnostic::error(codes::STAGE_REFERENCE, from.span, message)
+            .help("a stage can't copy from itself")
+    } else {
+        let (wanted, current) = (
+            go_quote(&found.display_name()),
+            go_quote(&stage.display_name()),
+        );
+        let message = format!(
+            "cannot copy from stage {wanted}, it needs to be defined before current stage {current}"
+        );
+        Diagnostic::error(codes::STAGE_REFERENCE, from.span, message)
+    };
+    Some(diagnostic.also(found.instruction.name.span, "this stage"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_references;
+
+    #[test]
+    fn references_to_stages() {
+        let text = "FROM a AS one\nCOPY --from=two / /\nCOPY --from=7 / /\nCOPY --from=ONE / /\nFROM b AS two\nCOPY --from=one / /\nCOPY --from=0 / /\nCOPY --from=alpine / /\n";
+        let found: Vec<String> = check_references(&crate::parse(text).file)
+            .into_iter()
+            .map(|diagnostic| diagnostic.message)
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "cannot copy from stage \"two\", it needs to be defined before current stage \"one\"",
+                "invalid stage index 7",
+                "circular dependency detected on stage: one",
+            ]
+        );
     }
 }

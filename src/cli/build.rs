@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::TlsArgs;
+use super::{CallArgs, TlsArgs};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,6 +93,8 @@ pub struct BuildArgs {
     /// Report mistakes in the Dockerfile and stop
     #[arg(long)]
     pub check: bool,
+    #[command(flatten)]
+    pub call: CallArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
     /// Folder with the files that COPY and ADD take

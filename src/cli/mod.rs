@@ -19,7 +19,7 @@ pub use containers::{
 };
 pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
-pub use tools::{CheckArgs, DebugArgs, DebugCommand, FormatArgs};
+pub use tools::{CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs};
 
 /// Builds, moves and runs container images without a daemon and without root
 #[derive(Debug, Parser)]

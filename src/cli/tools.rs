@@ -11,14 +11,33 @@ pub struct FormatArgs {
     pub format: Option<String>,
 }
 
+/// Flags that ask a question about a Dockerfile in place of a build.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// What to do: `build`, `check`, `outline` or `targets`, with `,format=json` for machines
+    #[arg(long, value_name = "METHOD")]
+    pub call: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Name of the Dockerfile, `-` for standard input [default: CONTEXT/Dockerfile]
     #[arg(long, short, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// `text` or `json`
+    /// `text`, `json` or `sarif`
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: String,
+    /// Value for an ARG; BUILDKIT_DOCKERFILE_CHECK replaces the file's `# check=` line
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// Platform that the file would be built for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+    /// Stage to outline
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub call: CallArgs,
     /// Folder with the Dockerfile
     #[arg(value_name = "CONTEXT", default_value = ".")]
     pub context: PathBuf,
@@ -37,4 +56,33 @@ pub enum DebugCommand {
         /// Image name
         name: String,
     },
+    /// Print the tree of a Dockerfile, as JSON
+    Ast {
+        /// Dockerfile, `-` for standard input
+        file: PathBuf,
+    },
+    /// Print what a word of a Dockerfile expands to
+    Expand(ExpandArgs),
+    /// Print what a word expands to, split into words, as JSON
+    Words(ExpandArgs),
+    /// Say of each path whether an ignore file excludes it
+    Ignore {
+        /// File with the patterns
+        file: PathBuf,
+        /// Paths relative to the context
+        paths: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ExpandArgs {
+    /// A variable
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// The escape character
+    #[arg(long, value_name = "CHARACTER", default_value_t = '\\')]
+    pub escape: char,
+    /// The word
+    #[arg(allow_hyphen_values = true)]
+    pub word: String,
 }

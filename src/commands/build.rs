@@ -10,6 +10,7 @@ use kiln_builder::{Allow, BuildError, BuildRequest, Built, Network, PullPolicy, 
 use kiln_store::{Platform, Reference};
 use serde_json::json;
 
+use super::check;
 use crate::cli::BuildArgs;
 use crate::error::CommandError;
 use crate::format;
@@ -20,9 +21,10 @@ use crate::settings::{Settings, variable};
 /// Builds an image.
 pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     let (request, source) = request(args)?;
-    if args.check {
-        return super::check::report(&source.name, &source.text, super::check::Style::Text);
+    if let Some(code) = question(args, &request, &source, settings)? {
+        return Ok(code);
     }
+    let lint = check::before_build(&source, &check_inputs(&request), settings)?;
     let host = Host::new(settings, &args.tls)?;
     let progress = Progress::new(args.progress, args.quiet, args.explain);
     let started = std::time::Instant::now();
@@ -31,6 +33,7 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     let built = result.map_err(|error| failure(&error, &source))?;
     output::diagnostics(&source.name, &source.text, &built.warnings);
     host.settle_later()?;
+    check::remind(&lint);
     write_results(args, &built)?;
     summary(args, &built, started.elapsed())?;
     if args.push {
@@ -45,6 +48,45 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
         }
     }
     Ok(0)
+}
+
+impl BuildArgs {
+    /// Whether `--call` asks something about the file and nothing is built.
+    pub fn asks_only(&self) -> bool {
+        self.call
+            .call
+            .as_deref()
+            .is_some_and(|call| !call.starts_with("build"))
+    }
+}
+
+/// Answers `--check` and `--call`; nothing if the image is to be built.
+fn question(
+    args: &BuildArgs,
+    request: &BuildRequest,
+    source: &Source,
+    settings: &Settings,
+) -> Result<Option<u8>, CommandError> {
+    if let Some(call) = &args.call.call
+        && super::outline::answers(call)?
+    {
+        let target = args.target.as_deref();
+        return super::outline::run(source, call, target, &request.build_args).map(Some);
+    }
+    let style = match check::asked_for(&args.call)? {
+        None if args.check => check::Style::Text,
+        None => return Ok(None),
+        Some(style) => style,
+    };
+    check::report(source, &check_inputs(request), settings, style).map(Some)
+}
+
+fn check_inputs(request: &BuildRequest) -> check::Inputs {
+    check::Inputs {
+        ignore: request.ignore.clone(),
+        build_args: request.build_args.clone(),
+        platform: request.platform.clone(),
+    }
 }
 
 /// A Dockerfile as the user named it.
@@ -155,7 +197,10 @@ fn request(args: &BuildArgs) -> Result<(BuildRequest, Source), CommandError> {
 }
 
 /// The ignore file beside the Dockerfile, else the one at the context's root (dockerfile reference, `.dockerignore`).
-fn ignore_file(dockerfile: Option<&Path>, context: &Path) -> Result<Option<String>, CommandError> {
+pub fn ignore_file(
+    dockerfile: Option<&Path>,
+    context: &Path,
+) -> Result<Option<String>, CommandError> {
     let beside = dockerfile.map(|path| {
         let mut name = path.as_os_str().to_owned();
         name.push(".dockerignore");
@@ -176,7 +221,7 @@ fn ignore_file(dockerfile: Option<&Path>, context: &Path) -> Result<Option<Strin
 }
 
 /// `NAME=VALUE`, or `NAME` with the value of this environment; an unset one stays undefined, as with docker.
-fn build_args(args: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
+pub fn build_args(args: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
     let mut values = BTreeMap::new();
     for arg in args {
         match arg.split_once('=') {

@@ -1,5 +1,7 @@
 //! `kiln debug`: the stages in between, for tests and tools.
 
+mod grammar;
+
 use kiln_store::Reference;
 use serde_json::json;
 
@@ -12,6 +14,10 @@ use crate::settings::Settings;
 pub fn run(args: &DebugArgs, _settings: &Settings) -> Result<u8, CommandError> {
     match &args.command {
         DebugCommand::Reference { name } => reference(name),
+        DebugCommand::Ast { file } => grammar::ast(file),
+        DebugCommand::Expand(args) => grammar::expand(args),
+        DebugCommand::Words(args) => grammar::words(args),
+        DebugCommand::Ignore { file, paths } => grammar::ignore(file, paths),
     }
 }
 

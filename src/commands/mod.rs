@@ -8,6 +8,7 @@ mod doctor;
 mod images;
 mod inspect;
 mod login;
+mod outline;
 mod pull;
 mod push;
 mod run;
@@ -27,7 +28,7 @@ use crate::settings::Settings;
 pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
     match command {
         Command::Build(args) => build::run(&args, settings),
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => check::run(&args, settings),
         Command::Push(args) => push::run(&args, settings),
         Command::Pull(args) => pull::run(&args, settings),
         Command::Login(args) => login::login(&args, settings),
@@ -66,7 +67,7 @@ impl Command {
     /// Whether the command reads or changes files of containers and layers, which belong to subordinate ids.
     pub fn needs_user_namespace(&self) -> bool {
         match self {
-            Self::Build(args) => !args.check,
+            Self::Build(args) => !args.check && !args.asks_only(),
             Self::Push(_)
             | Self::Pull(_)
             | Self::Run(_)
@@ -77,8 +78,7 @@ impl Command {
             | Self::Rmi(_)
             | Self::Prune(_)
             | Self::Df(_)
-            | Self::Settle
-            | Self::Debug(_) => true,
+            | Self::Settle => true,
             _ => false,
         }
     }
