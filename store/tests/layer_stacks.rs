@@ -350,6 +350,22 @@ fn deletions() {
 }
 
 #[test]
+fn everything_deleted() {
+    check(
+        &[
+            tar(|tar| {
+                tar.directory("d/", 0o755).file("d/a", "a").file("b", "b");
+            }),
+            tar(|tar| {
+                tar.whiteout(".wh..wh..opq").file("d/c", "c");
+            }),
+        ],
+        &[("d/c", "file", 0o644)],
+        &["d/a", "b"],
+    );
+}
+
+#[test]
 fn replaced_in_one_layer() {
     // A deletion and a new entry of the same name, in either order.
     for first in [true, false] {

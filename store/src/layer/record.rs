@@ -28,6 +28,9 @@ pub struct LayerRecord {
     /// Directories that are among its files but not in its tar: their attributes come from the layers below.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub implied: Vec<StoredPath>,
+    /// Everything in lower layers is deleted. Overlay knows no such mark, so a stack leaves the lower layers out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hides_all: bool,
     /// Hard links to files of lower layers; a stack makes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<PendingLink>,

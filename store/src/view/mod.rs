@@ -117,13 +117,8 @@ impl View {
         };
         let stat = rustix::fs::fstat(top.fd()?)
             .map_err(|error| LayerError::host("examine", &top.path, error))?;
-        let mut layers = Vec::with_capacity(self.layers.len());
-        for index in 0..self.layers.len() {
-            layers.push(index as u32);
-            if index + 1 < self.layers.len() && self.is_opaque(index as u32, b"")? {
-                break;
-            }
-        }
+        // Overlay takes no notice of an opaque mark on the root of a layer, and neither do we.
+        let layers = (0..self.layers.len() as u32).collect();
         Ok(Entry {
             path: Vec::new(),
             meta: Metadata::from(&stat),

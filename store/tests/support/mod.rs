@@ -367,7 +367,7 @@ pub fn transfer(
 }
 
 /// A small generator whose seed is printed, so that every failure can be had again.
-pub struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     pub fn new(what: &str) -> Self {

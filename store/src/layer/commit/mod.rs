@@ -53,6 +53,7 @@ impl Store {
             entries: written.entries,
             origin: Origin::Written,
             implied: implied.into_iter().map(StoredPath).collect(),
+            hides_all: false,
             links: Vec::new(),
             left_out: Vec::new(),
             blobs,

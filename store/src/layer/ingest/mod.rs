@@ -98,6 +98,7 @@ impl Store {
             entries: finished.unpacked.entries,
             origin: Origin::Received,
             implied: finished.unpacked.implied,
+            hides_all: finished.unpacked.hides_all,
             links: finished.unpacked.links,
             left_out: finished.unpacked.left_out,
             blobs: vec![blob.clone()],

@@ -29,6 +29,7 @@ const IMPLIED_TIME: Time = (0, 0);
 pub(super) struct Unpacked {
     pub entries: u64,
     pub implied: Vec<StoredPath>,
+    pub hides_all: bool,
     pub links: Vec<PendingLink>,
     pub left_out: Vec<LeftOut>,
 }
@@ -41,6 +42,7 @@ pub(super) struct Unpacker {
     bytes: u64,
     entries: u64,
     implied: BTreeSet<Vec<u8>>,
+    hides_all: bool,
     times: BTreeMap<Vec<u8>, Time>,
     links: BTreeMap<Vec<u8>, Vec<u8>>,
     left_out: Vec<LeftOut>,
@@ -55,6 +57,7 @@ impl Unpacker {
             bytes: 0,
             entries: 0,
             implied: BTreeSet::from([Vec::new()]),
+            hides_all: false,
             times: BTreeMap::from([(Vec::new(), IMPLIED_TIME)]),
             links: BTreeMap::new(),
             left_out: Vec::new(),
@@ -93,6 +96,7 @@ impl Unpacker {
         Ok(Unpacked {
             entries: self.entries,
             implied: self.implied.into_iter().map(StoredPath).collect(),
+            hides_all: self.hides_all,
             links: self.links.into_iter().map(link).collect(),
             left_out: self.left_out,
         })
@@ -327,7 +331,10 @@ impl Unpacker {
     }
 
     fn opaque(&mut self, entry: &[u8], directory: &[u8]) -> Result<()> {
-        self.open(entry, directory)?;
+        if self.open(entry, directory)?.is_empty() {
+            self.hides_all = true;
+            return Ok(());
+        }
         xattr::set_opaque(self.places.here(), self.family)
             .map_err(|error| LayerError::entry("make opaque", directory, error))
     }

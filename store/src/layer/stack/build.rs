@@ -138,6 +138,10 @@ pub(super) struct Building<'a> {
 
 impl Building<'_> {
     fn push(&mut self, record: &LayerRecord) -> Result<()> {
+        if record.hides_all {
+            self.lowers.clear();
+            self.implied.clear();
+        }
         if self.goes_through_link(record)? {
             let below = self.view();
             self.add(&below, |_, writer| {

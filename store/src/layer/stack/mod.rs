@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::Result;
 use super::record::LayerRecord;
 use crate::store::lease::Held;
-use crate::{ChainId, DiffId, OverlayXattrs, Store, View};
+use crate::{ChainId, DiffId, Store, View};
 
 /// A stack of layers, ready to be mounted or looked into. Its parts stay in the store while this process lives.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Stack {
     parts: Vec<Lower>,
     lowers: Vec<PathBuf>,
     chain: Option<ChainId>,
-    family: OverlayXattrs,
+    view: View,
 }
 
 /// One directory of a stack.
@@ -93,7 +93,7 @@ impl Stack {
     /// Looks into it without mounting it.
     #[must_use]
     pub fn view(&self) -> View {
-        View::open(&self.lowers, self.family)
+        self.view.clone()
     }
 }
 
@@ -118,14 +118,14 @@ impl Store {
                 None => build::build(self, layers)?,
             },
         };
-        let lowers = topmost(&parts).map(|lower| lower.path(self)).collect();
-        let family = self.options().overlay_xattrs;
+        let lowers: Vec<PathBuf> = topmost(&parts).map(|lower| lower.path(self)).collect();
+        let view = View::open(&lowers, self.options().overlay_xattrs);
         Ok(Stack {
             layers: layers.to_vec(),
             parts,
             lowers,
             chain,
-            family,
+            view,
         })
     }
 

@@ -54,6 +54,12 @@ impl TreeWriter {
 
     /// Hides everything that a directory has from below.
     pub fn make_opaque(&mut self, path: &[u8]) -> Result<()> {
+        if path.is_empty() {
+            return Err(LayerError::unfit(
+                path,
+                "overlay cannot hide what lies below the root",
+            ));
+        }
         let held = self.open_directory(path)?;
         xattr::set_opaque(&held, self.family)
             .map_err(|error| LayerError::entry("make opaque", path, error))
