@@ -10,6 +10,7 @@
 //! Whatever is wrong, nothing of the layer stays.
 
 mod archive;
+mod content;
 mod names;
 mod pax;
 mod places;

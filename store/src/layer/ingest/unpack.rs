@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead, Seek, SeekFrom, Write};
+use std::io::BufRead;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{
@@ -11,6 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::archive::{Archive, ArchiveEntry, EntryKind};
+use super::content::write_piece;
 use super::names::{Purpose, clean};
 use super::places::{Made, Places};
 use crate::OverlayXattrs;
@@ -19,8 +20,6 @@ use crate::tree::attributes::{Attributes, set_mtime, set_mtime_of_open};
 use crate::tree::metadata::Metadata;
 use crate::tree::{Kind, Time, beneath, path, remove, xattr};
 
-/// Runs of zeros of this length and alignment become holes.
-const HOLE: usize = 64 << 10;
 /// The time of directories that the archive doesn't list and no lower layer has.
 const IMPLIED_TIME: Time = (0, 0);
 
@@ -475,46 +474,4 @@ fn excuse(
         });
         Ok(())
     }
-}
-
-/// Writes the next bytes of the archive to a place in a file. Long runs of zeros stay holes.
-fn write_piece<R: BufRead>(
-    archive: &mut Archive<R>,
-    file: &mut File,
-    offset: u64,
-    length: u64,
-    path: &[u8],
-) -> Result<()> {
-    let failed = |error| LayerError::io("write", path, error);
-    if offset > 0 {
-        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-    }
-    let mut left = length;
-    let mut ends_in_hole = false;
-    while left > 0 {
-        let content = archive.content()?;
-        let wanted = content
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX))
-            .min(HOLE);
-        let piece = &content[..wanted];
-        ends_in_hole = piece.len() == HOLE && is_zero(piece);
-        if ends_in_hole {
-            file.seek(SeekFrom::Current(HOLE as i64)).map_err(failed)?;
-        } else {
-            file.write_all(piece).map_err(failed)?;
-        }
-        archive.consume(wanted);
-        left -= wanted as u64;
-    }
-    if ends_in_hole {
-        ftruncate(&*file, offset + length)
-            .map_err(|error| LayerError::entry("write", path, error))?;
-    }
-    Ok(())
-}
-
-fn is_zero(piece: &[u8]) -> bool {
-    // Most data shows in the first bytes that it is none.
-    piece.iter().take(16).all(|byte| *byte == 0) && piece.iter().all(|byte| *byte == 0)
 }
