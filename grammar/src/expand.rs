@@ -5,6 +5,7 @@
 
 mod lexer;
 mod pattern;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

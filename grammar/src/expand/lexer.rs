@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::pattern::Pattern;
+use super::words::{RawWord, Words};
 use super::{ExpandError, Expansion, Variables};
 
 /// How deep `${a:-${b:-...}}` may nest. Nobody writes ten; the limit keeps hostile input off the stack.
@@ -16,14 +17,6 @@ pub struct Lexer {
     raw_escapes: bool,
     skip_quotes: bool,
     keep_unset: bool,
-}
-
-/// A word found by [`Lexer::raw_words`] and where it starts and ends in the input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RawWord {
-    pub text: String,
-    pub start: usize,
-    pub end: usize,
 }
 
 impl Lexer {
@@ -163,45 +156,6 @@ impl<'a, V: Variables + ?Sized> Lookup<'a, V> {
             seen.insert(name.to_owned());
         }
         value
-    }
-}
-
-/// The words under way while the text as a whole is collected too.
-#[derive(Default)]
-struct Words {
-    done: Vec<RawWord>,
-    current: String,
-    start: Option<usize>,
-    end: usize,
-}
-
-impl Words {
-    /// A character that separates words if it is a blank.
-    fn character(&mut self, character: char, place: (usize, usize)) {
-        if !character.is_whitespace() {
-            self.raw(character.encode_utf8(&mut [0; 4]), place);
-        } else if !self.current.is_empty() {
-            self.finish();
-        }
-    }
-
-    /// Text that never separates words.
-    fn raw(&mut self, text: &str, (start, end): (usize, usize)) {
-        self.current.push_str(text);
-        self.start.get_or_insert(start);
-        self.end = end;
-    }
-
-    fn finish(&mut self) {
-        let text = std::mem::take(&mut self.current);
-        let start = self.start.take().unwrap_or(self.end);
-        if !text.is_empty() {
-            self.done.push(RawWord {
-                text,
-                start,
-                end: self.end,
-            });
-        }
     }
 }
 
