@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     };
     let context = Context::new(store, image, launcher);
     println!("\nrunning {} tests ({entered:?})", tests.len());
-    let mut failed = 0;
+    let (total, mut failed) = (tests.len(), 0);
     for (name, test) in tests {
         let started = Instant::now();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&context)));
@@ -70,10 +70,14 @@ fn main() -> ExitCode {
             "test {name} ... {verdict} ({:.1} ms)",
             started.elapsed().as_secs_f64() * 1000.0
         );
-        failed += u32::from(result.is_err());
+        failed += usize::from(result.is_err());
         context.remove_all();
     }
-    println!("\n{failed} failed\n");
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {verdict}. {} passed; {failed} failed\n",
+        total - failed
+    );
     if failed == 0 {
         ExitCode::SUCCESS
     } else {

@@ -179,6 +179,12 @@ impl Drop for TestEnv {
     }
 }
 
+/// The binary under test: the workspace's own, or the one that the environment names.
+fn binary() -> PathBuf {
+    std::env::var_os("KILN_TEST_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_kiln").into(), PathBuf::from)
+}
+
 fn name_of(pid: u32) -> String {
     let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     format!(
