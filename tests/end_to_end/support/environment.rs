@@ -33,8 +33,7 @@ impl TestEnv {
     pub fn new(identity: &Identity) -> Self {
         let fallback = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let scratch = Scratch::new("kiln-test", identity, ROOM, fallback).unwrap();
-        let kiln =
-            Kiln::install(Path::new(env!("CARGO_BIN_EXE_kiln")), &scratch, identity).unwrap();
+        let kiln = Kiln::install(&binary(), &scratch, identity).unwrap();
         let context = scratch.directory("context").unwrap();
         let env = Self {
             registry: OnceCell::new(),
