@@ -55,9 +55,34 @@ fn builds_and_builds_again(env: &TestEnv) {
 
 fn shows_what_it_does(env: &TestEnv) {
     let dockerfile = "FROM base\nRUN echo one\nRUN echo two > /two\n";
-    assert_shown!(env, env.build(dockerfile, &["--tag", "shown", "--progress", "plain"]), @"");
-    assert_shown!(env, env.build(dockerfile, &["--tag", "shown", "--progress", "plain"]), @"");
-    assert_shown!(env, env.build(dockerfile, &["--tag", "shown", "--quiet"]), @"");
+    assert_shown!(env, env.build(dockerfile, &["--tag", "shown", "--progress", "plain"]), @r#"
+    exit code 0
+    ----- stderr
+    #0 [1/3] FROM docker.io/library/base:latest
+    #0 CACHED
+    #1 [2/3] RUN echo one
+    #1 [TIME] one
+    #1 DONE [TIME]
+    #2 [3/3] RUN echo two > /two
+    #2 DONE [TIME]
+    built shown [DIGEST] in [TIME]: 2 steps ran, 1 cached
+    "#);
+    assert_shown!(env, env.build(dockerfile, &["--tag", "shown", "--progress", "plain"]), @r#"
+    exit code 0
+    ----- stderr
+    #0 [1/3] FROM docker.io/library/base:latest
+    #0 CACHED
+    #1 [2/3] RUN echo one
+    #1 CACHED
+    #2 [3/3] RUN echo two > /two
+    #2 CACHED
+    built shown [DIGEST] in [TIME]: 0 steps ran, 3 cached
+    "#);
+    assert_shown!(env, env.build(dockerfile, &["--tag", "shown", "--quiet"]), @r#"
+    exit code 0
+    ----- stdout
+    [DIGEST]
+    "#);
 }
 
 fn steps_see_a_container_of_their_own(env: &TestEnv) {

@@ -50,7 +50,7 @@ fn passes_the_exit_code_through(env: &TestEnv) {
     };
     assert_eq!(code(&["true"]), 0);
     assert_eq!(code(&["sh", "-c", "exit 42"]), 42);
-    assert_eq!(code(&["sh", "-c", "kill -TERM $$"]), 143);
+    assert_eq!(code(&["sh", "-c", "sh -c 'kill -TERM $$'; exit $?"]), 143);
     assert_eq!(code(&["no-such-program"]), 127);
     assert_eq!(code(&["/etc/passwd"]), 126);
     assert_eq!(
@@ -58,8 +58,16 @@ fn passes_the_exit_code_through(env: &TestEnv) {
             .code(),
         125
     );
-    assert_shown!(env, env.run(&["run", "--rm", "base", "no-such-program"]), @"");
-    assert_shown!(env, env.run(&["run", "--rm", "base", "/etc/passwd"]), @"");
+    assert_shown!(env, env.run(&["run", "--rm", "base", "no-such-program"]), @r#"
+    exit code 127
+    ----- stderr
+    error: exec: "no-such-program": executable file not found in $PATH
+    "#);
+    assert_shown!(env, env.run(&["run", "--rm", "base", "/etc/passwd"]), @r#"
+    exit code 126
+    ----- stderr
+    error: exec: "/etc/passwd": permission denied
+    "#);
     env.assert_quiet();
 }
 
@@ -124,13 +132,21 @@ fn serves_a_published_port_through_its_life(env: &TestEnv) {
     assert_eq!(env.ok(&["start", "server"]), "server\n");
     assert_eq!(fetch(address, "/note"), "kept\n");
     assert_eq!(env.ok(&["logs", "server"]), "started\nstopping\nstarted\n");
-    assert_shown!(env, env.run(&["rm", "server"]), @"");
+    assert_shown!(env, env.run(&["rm", "server"]), @r#"
+    exit code 1
+    ----- stderr
+    error: cannot remove container "/server": container is running: stop the container before removing or force remove
+    "#);
     assert_eq!(env.ok(&["rm", "--force", "server"]), "server\n");
     assert!(
         get(address, "/").is_err(),
         "the port is closed after the removal"
     );
-    assert_shown!(env, env.run(&["logs", "server"]), @"");
+    assert_shown!(env, env.run(&["logs", "server"]), @r#"
+    exit code 1
+    ----- stderr
+    error: No such container: server
+    "#);
     env.assert_quiet();
 }
 
