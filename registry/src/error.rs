@@ -113,9 +113,17 @@ pub enum Error {
     /// The content store failed.
     #[error(transparent)]
     Store(#[from] kiln_store::Error),
-    /// A layer could not be unpacked or made.
+    /// A layer could not be found or made.
     #[error(transparent)]
     Layer(#[from] kiln_store::LayerError),
+    /// A blob could not be unpacked.
+    #[error("blob {blob}: {source}")]
+    Unpack {
+        /// Its digest.
+        blob: kiln_store::Digest,
+        /// What is wrong with it.
+        source: kiln_store::LayerError,
+    },
     /// A file of an image layout failed.
     #[error("{path}: {source}")]
     Io {

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use kiln_store::{Compression, Descriptor, DiffId, Limits, Store};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Whether a layer is unpacked in the store.
 pub(crate) fn has(store: &Store, layer: &DiffId) -> Result<bool> {
@@ -38,6 +38,10 @@ pub(crate) fn ingest(
     blob: &Descriptor,
     layer: &DiffId,
 ) -> Result<()> {
-    store.ingest_layer(reader, blob, layer, &Limits::default())?;
+    let unpacked = store.ingest_layer(reader, blob, layer, &Limits::default());
+    unpacked.map_err(|source| Error::Unpack {
+        blob: blob.digest,
+        source,
+    })?;
     Ok(())
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use kiln_builder::{Allow, BuildError, BuildRequest, Built, Network, PullPolicy, Secret};
+use kiln_builder::{
+    Allow, BuildError, BuildRequest, Built, Network, PullPolicy, Secret, StepReport,
+};
 use kiln_store::{Platform, Reference};
 use serde_json::json;
 
@@ -335,11 +337,22 @@ fn write_results(args: &BuildArgs, built: &Built) -> Result<(), CommandError> {
             "containerimage.config.digest": id,
             "containerimage.digest": built.manifest_digest().to_string(),
             "image.name": args.tag.join(","),
+            "kiln.steps": built.steps.iter().map(step_record).collect::<Vec<_>>(),
         });
         std::fs::write(file, format!("{metadata:#}\n"))
             .with_context(|| format!("writing `{}`", file.display()))?;
     }
     Ok(())
+}
+
+/// What a program may want to know of a step.
+fn step_record(step: &StepReport) -> serde_json::Value {
+    json!({
+        "name": step.name,
+        "cached": step.outcome.is_cached(),
+        "milliseconds": step.duration.as_secs_f64() * 1e3,
+        "bytes": step.bytes,
+    })
 }
 
 /// The ID for scripts on standard output when it is asked for, a closing line for people otherwise.

@@ -69,13 +69,13 @@ fn a_registry_that_is_down(env: &TestEnv) {
     assert_shown!(env, env.run(&["pull", &image]), @r#"
     exit code 1
     ----- stderr
-    error: GET http://[REGISTRY]/v2/some/image/manifests/1: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+    error: GET http://[REGISTRY]/v2/some/image/manifests/1: cannot connect: Connection refused (os error 111)
     "#);
     env.ok(&["tag", "base", &image]);
     assert_shown!(env, env.run(&["push", &image]), @r#"
     exit code 1
     ----- stderr
-    error: POST http://[REGISTRY]/v2/some/image/blobs/uploads/?mount=[DIGEST]&from=some/image: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+    error: POST http://[REGISTRY]/v2/some/image/blobs/uploads/?mount=[DIGEST]&from=some/image: cannot connect: Connection refused (os error 111)
     "#);
 }
 

@@ -24,7 +24,7 @@ const KEYS: &[&str] = &[
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The part of apt's configuration that carries over.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub struct Apt {
     /// Lines for `sources.list`.
     pub sources: Vec<String>,

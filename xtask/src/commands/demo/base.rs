@@ -26,7 +26,8 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub fn tarball(report: &mut Report) -> Result<PathBuf> {
     let apt = Apt::load()?;
     let mut hasher = DefaultHasher::new();
-    (jiff::Zoned::now().date().to_string(), &apt).hash(&mut hasher);
+    let recipe = process::describe(&mmdebstrap(&apt, Path::new("base.tar")));
+    (jiff::Zoned::now().date().to_string(), recipe).hash(&mut hasher);
     let directory = workspace::cache();
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("create {}", directory.display()))?;
@@ -47,7 +48,13 @@ pub fn tarball(report: &mut Report) -> Result<PathBuf> {
 
 fn mmdebstrap(apt: &Apt, output: &Path) -> Command {
     let mut command = Command::new("mmdebstrap");
-    command.args(["--variant=minbase", "--format=tar", "--quiet"]);
+    // An image has no device nodes: containers bring their own.
+    command.args([
+        "--variant=minbase",
+        "--format=tar",
+        "--quiet",
+        "--skip=output/dev",
+    ]);
     for setting in &apt.settings {
         command.arg(format!("--aptopt={setting}"));
     }
