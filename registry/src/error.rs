@@ -120,9 +120,9 @@ pub enum Error {
     #[error("blob {blob}: {source}")]
     Unpack {
         /// Its digest.
-        blob: kiln_store::Digest,
+        blob: Box<kiln_store::Digest>,
         /// What is wrong with it.
-        source: kiln_store::LayerError,
+        source: Box<kiln_store::LayerError>,
     },
     /// A file of an image layout failed.
     #[error("{path}: {source}")]

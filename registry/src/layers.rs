@@ -40,8 +40,8 @@ pub(crate) fn ingest(
 ) -> Result<()> {
     let unpacked = store.ingest_layer(reader, blob, layer, &Limits::default());
     unpacked.map_err(|source| Error::Unpack {
-        blob: blob.digest,
-        source,
+        blob: Box::new(blob.digest),
+        source: Box::new(source),
     })?;
     Ok(())
 }
