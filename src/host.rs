@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use anyhow::Context;
 use kiln_builder::{Cancel, RegistryImages};
 use kiln_registry::{
-    AuthFile, Client, ClientOptions, Credential, Credentials, HostOptions, Proxies, Tls,
+    AuthFile, Client, ClientOptions, Credential, Credentials, Event, HostOptions, Proxies, Tls,
 };
 use kiln_runtime::container::HostFiles;
 use kiln_runtime::userns::{EnterError, EnterOptions, Entered, enter as enter_namespace};
@@ -33,6 +33,9 @@ pub fn enter(settings: &Settings, needed: bool) -> Result<(), CommandError> {
         Err(error) => Err(CommandError::from(error).hint("`kiln doctor` shows what is missing")),
     }
 }
+
+/// The kind of file system that has no disk (`statfs(2)`).
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// What a command works with. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -107,6 +110,10 @@ impl Host {
         if self.settings.durable || self.store.is_synced()? {
             return Ok(());
         }
+        if rustix::fs::statfs(self.store.root())?.f_type == TMPFS_MAGIC {
+            // Nothing to wait for.
+            return Ok(self.store.sync()?);
+        }
         Command::new("/proc/self/exe")
             .arg("--root")
             .arg(&self.settings.root)
@@ -146,7 +153,7 @@ impl Host {
             launcher: Arc::new(move || launching.launcher().map_err(|error| error.to_string())),
             images: Arc::new(RegistryImages::new(self.store.clone(), Arc::new(connect))),
             cancel,
-            logs: Some(self.settings.root.join("logs")),
+            logs: Some(crate::logs::directory(&self.settings.root)?),
             resolv_conf: name_files()?.resolv_conf.into_bytes(),
             proxies: self.settings.proxies.variables.clone(),
         })
@@ -187,6 +194,14 @@ impl Host {
             credentials: credentials(settings)?,
             ..ClientOptions::default()
         };
+        options.notice = Some(Arc::new(|event| {
+            if let Event::Waiting { host, wait } = event {
+                let seconds = wait.as_secs();
+                crate::output::talk(&format!(
+                    "{host} limits requests: waiting {seconds} seconds"
+                ));
+            }
+        }));
         for name in &self.shared.tls.insecure_registry {
             let host = HostOptions {
                 tls: Some(Tls::Insecure),

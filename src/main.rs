@@ -9,6 +9,7 @@ mod error;
 mod format;
 mod helper;
 mod host;
+mod logs;
 mod output;
 mod settings;
 mod terminal;

@@ -1,20 +1,103 @@
 //! `kiln doctor`: what this machine allows, and how to mend what is missing.
 
-use kiln_runtime::probe;
+use kiln_runtime::cgroup::Hierarchy;
+use kiln_runtime::probe::{self, Rung};
+use kiln_runtime::userns::EnterOptions;
 use serde_json::json;
 
 use crate::cli::FormatArgs;
 use crate::error::CommandError;
-use crate::settings::Settings;
 
-/// Prints the findings.
-pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
-    let landlock = probe::landlock_version();
+/// The version of Landlock that can shut a step off from abstract sockets.
+const LANDLOCK_SCOPES: u32 = 6;
+
+/// Prints the findings; fails when build steps cannot run here.
+pub fn run(args: &FormatArgs) -> Result<u8, CommandError> {
+    let host = probe::Host::look(&EnterOptions::default());
+    let (mode, missing) = match host.rung() {
+        Rung::Root => ("root", None),
+        Rung::SubordinateIds => ("user namespace with subordinate ids", None),
+        Rung::CopyOnly(missing) => ("builds that only copy files", Some(missing)),
+    };
+    let mut findings = vec![finding("steps run as", true, mode)];
+    if let Some(missing) = &missing {
+        findings.push(finding("missing", false, missing));
+    }
+    findings.push(finding("kernel", true, &host.kernel));
+    findings.push(finding(
+        "overlay",
+        host.overlay,
+        if host.overlay { "yes" } else { "no" },
+    ));
+    if !host.root {
+        let ids = match &host.subordinate_ids {
+            Ok(count) => format!("{count} ids"),
+            Err(missing) => missing.clone(),
+        };
+        findings.push(finding(
+            "subordinate ids",
+            host.subordinate_ids.is_ok(),
+            &ids,
+        ));
+    }
+    let scopes = host.landlock >= LANDLOCK_SCOPES;
+    let landlock = match scopes {
+        true => format!("version {}", host.landlock),
+        false => format!(
+            "version {}: steps on the host's network reach its abstract sockets; Linux 6.12 can shut them off",
+            host.landlock
+        ),
+    };
+    findings.push(finding("landlock", scopes, &landlock));
+    findings.push(finding("cgroups", true, &cgroups(&host.cgroups)));
+    if !host.may_raise_limits {
+        let text = "hard limits stay as they are (no CAP_SYS_RESOURCE): larger ones are clamped";
+        findings.push(finding("limits", true, text));
+    }
+    for call in host.calls.iter().filter(|call| !call.present) {
+        let text = format!("not here (Linux {}): a fallback is used", call.since);
+        findings.push(finding(call.name, true, &text));
+    }
+    let text: String = findings
+        .iter()
+        .map(|(name, good, text)| {
+            format!(
+                "{} {name}: {text}\n",
+                if *good { "ok     " } else { "missing" }
+            )
+        })
+        .collect();
     let value = json!({
-        "root": settings.is_root,
-        "userNamespace": probe::in_user_namespace(),
-        "landlock": landlock,
+        "mode": mode,
+        "missing": missing,
+        "findings": findings
+            .iter()
+            .map(|(name, good, text)| json!({"name": name, "ok": good, "text": text}))
+            .collect::<Vec<_>>(),
     });
-    let text = format!("root: {}\nlandlock: {landlock}\n", settings.is_root);
-    super::print_value(args.format.as_deref(), &value, &text)
+    super::print_value(args.format.as_deref(), &value, &text)?;
+    Ok(u8::from(missing.is_some()))
+}
+
+/// Which limits can be set.
+fn cgroups(hierarchy: &Hierarchy) -> String {
+    let list = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.join(" "),
+    };
+    match &hierarchy.own {
+        Some(_) => format!(
+            "version 2 with controllers: {}; version 1: {}",
+            list(&hierarchy.controllers),
+            list(&hierarchy.v1)
+        ),
+        None => format!("no version 2; version 1: {}", list(&hierarchy.v1)),
+    }
+}
+
+/// Name, whether it is as it should be, and what was found.
+type Finding = (String, bool, String);
+
+fn finding(name: &str, good: bool, text: &str) -> Finding {
+    (name.to_owned(), good, text.to_owned())
 }

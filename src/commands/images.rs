@@ -193,7 +193,7 @@ fn remove_one(settings: &Settings, name: &str, force: bool) -> Result<(), Comman
         output::data(&format!("Untagged: {tag}\n"))?;
     }
     if whole {
-        Containers::open(host.store.clone())?.settle_pins()?;
+        Containers::open(host.store.clone())?.release_left_pins()?;
         let report = host.store.remove_image(&doomed.digest)?;
         if report.is_some_and(|report| report.images.contains(&doomed.digest)) {
             output::data(&format!("Deleted: {}\n", doomed.id))?;

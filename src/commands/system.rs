@@ -85,7 +85,7 @@ pub fn df(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
 /// Removes what nothing uses: with `--all` also images with names and the build cache.
 pub fn prune(args: &PruneArgs, settings: &Settings) -> Result<u8, CommandError> {
     let host = Host::local(settings)?;
-    Containers::open(host.store.clone())?.settle_pins()?;
+    Containers::open(host.store.clone())?.release_left_pins()?;
     let options = PruneOptions {
         images: if args.all {
             PruneImages::All
@@ -115,8 +115,10 @@ pub fn prune(args: &PruneArgs, settings: &Settings) -> Result<u8, CommandError> 
     Ok(0)
 }
 
-/// Puts what the store holds on disk.
+/// Puts what the store holds on disk. A store that was removed meanwhile is not made again.
 pub fn settle(settings: &Settings) -> Result<u8, CommandError> {
-    Host::local(settings)?.store.sync()?;
+    if settings.root.join("format").exists() {
+        Host::local(settings)?.store.sync()?;
+    }
     Ok(0)
 }

@@ -21,13 +21,6 @@ pub struct Containers {
     pub(super) names: Names,
 }
 
-/// Beginning of the names of containers' pins.
-const PIN_PREFIX: &str = "container-";
-
-fn pin_name(id: &ContainerId) -> String {
-    format!("{PIN_PREFIX}{}", id.as_str())
-}
-
 impl Containers {
     /// The containers of `store`; its directories for them are made when missing.
     pub fn open(store: Store) -> Result<Self> {
@@ -85,27 +78,6 @@ impl Containers {
             .into_iter()
             .map(|config| self.container(config))
             .collect())
-    }
-
-    /// Pins what each container is made of, and frees what pins of removed ones kept. A container that removes itself, or a
-    /// command that is killed, leaves this to whoever collects next.
-    pub fn settle_pins(&self) -> Result<()> {
-        let pinned = self.store.pins()?;
-        let configs = all_configs(self.store.root())?;
-        for config in &configs {
-            let name = pin_name(&config.id);
-            if !pinned.contains(&name) {
-                let image = &config.image;
-                self.store.pin(&name, &[image.manifest], &image.layers)?;
-            }
-        }
-        let owned: Vec<String> = configs.iter().map(|config| pin_name(&config.id)).collect();
-        for name in pinned {
-            if name.starts_with(PIN_PREFIX) && !owned.contains(&name) {
-                self.store.unpin(&name)?;
-            }
-        }
-        Ok(())
     }
 
     /// Gives the layers free that a removal which was cut short left pinned. A pin is made after its container appears, so

@@ -32,7 +32,11 @@ const DIRECTORIES: &[&str] = &[
 pub(crate) fn prepare(root: &Path) -> Result<()> {
     let path = root.join("format");
     match fs::read_to_string(&path) {
-        Ok(text) => check_format(root, &text),
+        Ok(text) => {
+            check_format(root, &text)?;
+            // A removal of the whole store that was cut short leaves a store with holes.
+            make_directories(root)
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => create(root),
         Err(error) => Err(Error::io("read", &path)(error)),
     }
@@ -75,9 +79,7 @@ fn create(root: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => make_directory(root, true)?,
         Err(error) => return Err(Error::io("list", root)(error)),
     }
-    for name in DIRECTORIES {
-        make_directory(&root.join(name), false)?;
-    }
+    make_directories(root)?;
     let making = root.join(format!(".format-{}", std::process::id()));
     let path = root.join("format");
     let mut file = fs::File::create(&making).map_err(Error::io("create", &making))?;
@@ -86,6 +88,15 @@ fn create(root: &Path) -> Result<()> {
         Err(_) if path.exists() => Ok(()),
         done => done.map_err(Error::io("create", &path)),
     }
+}
+
+fn make_directories(root: &Path) -> Result<()> {
+    DIRECTORIES
+        .iter()
+        .try_for_each(|name| match root.join(name) {
+            path if path.is_dir() => Ok(()),
+            path => make_directory(&path, false),
+        })
 }
 
 /// Layers hold set-user-id programs and other people's data: only the owner may enter the store.
