@@ -19,7 +19,9 @@ pub use containers::{
 };
 pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
-pub use tools::{CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs};
+pub use tools::{
+    CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs, LaunchBenchArgs,
+};
 
 /// Builds, moves and runs container images without a daemon and without root
 #[derive(Debug, Parser)]

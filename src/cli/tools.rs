@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::BuildArgs;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Args)]
@@ -72,6 +73,27 @@ pub enum DebugCommand {
         /// Paths relative to the context
         paths: Vec<String>,
     },
+    /// Print the steps that a build would take, as JSON; takes the flags of `build`
+    Graph(Box<BuildArgs>),
+    /// Start a process again and again and print how long each part takes, as JSON
+    LaunchBench(LaunchBenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LaunchBenchArgs {
+    /// Number of launches
+    #[arg(long, short = 'n', default_value_t = 200)]
+    pub count: usize,
+    /// Image whose root file system is used
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Program and arguments
+    #[arg(
+        trailing_var_arg = true,
+        default_value = "/bin/true",
+        value_name = "COMMAND"
+    )]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,12 @@ use crate::settings::{Settings, variable};
 /// Builds an image.
 pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     let (request, source) = request(args)?;
+    if args.push && request.tags.is_empty() {
+        return Err(
+            CommandError::usage("nothing to push: the image has no name")
+                .hint("give it one with `--tag`"),
+        );
+    }
     if let Some(code) = question(args, &request, &source, settings)? {
         return Ok(code);
     }
@@ -39,16 +45,21 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     write_results(args, &built)?;
     summary(args, &built, started.elapsed())?;
     if args.push {
-        if request.tags.is_empty() {
-            return Err(
-                CommandError::usage("nothing to push: the image has no name")
-                    .hint("give it one with `--tag`"),
-            );
-        }
         for tag in &request.tags {
             super::push::push(&host, &tag.to_string(), args.progress, args.quiet)?;
         }
     }
+    Ok(0)
+}
+
+/// Prints the steps that a build would take.
+pub fn graph(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let (request, source) = request(args)?;
+    let host = Host::new(settings, &args.tls)?;
+    let progress = Progress::new(args.progress, args.quiet, false);
+    let graph = kiln_builder::describe(&request, &host.for_build()?, &progress)
+        .map_err(|error| failure(&error, &source))?;
+    output::data(&format!("{graph:#}\n"))?;
     Ok(0)
 }
 

@@ -1,6 +1,7 @@
 //! `kiln debug`: the stages in between, for tests and tools.
 
 mod grammar;
+mod launch;
 
 use kiln_store::Reference;
 use serde_json::json;
@@ -11,13 +12,15 @@ use crate::output;
 use crate::settings::Settings;
 
 /// Runs a debug command.
-pub fn run(args: &DebugArgs, _settings: &Settings) -> Result<u8, CommandError> {
+pub fn run(args: &DebugArgs, settings: &Settings) -> Result<u8, CommandError> {
     match &args.command {
         DebugCommand::Reference { name } => reference(name),
         DebugCommand::Ast { file } => grammar::ast(file),
         DebugCommand::Expand(args) => grammar::expand(args),
         DebugCommand::Words(args) => grammar::words(args),
         DebugCommand::Ignore { file, paths } => grammar::ignore(file, paths),
+        DebugCommand::Graph(args) => super::build::graph(args, settings),
+        DebugCommand::LaunchBench(args) => launch::bench(args, settings),
     }
 }
 
