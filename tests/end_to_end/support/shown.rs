@@ -11,6 +11,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{12}\b", "[SHORT ID]"),
     (r"(?m)^#(\d+) \d+\.\d{3} ", "#$1 [TIME] "),
     (r"\b\d+(\.\d+)? ?(ms|s|µs)\b", "[TIME]"),
+    // How requests and answers interleave decides over the one or other request.
+    (r"\b\d+ requests", "[N] requests"),
     (r"\b\d+(\.\d+)? ?(B|kB|MB|KiB|MiB)\b", "[SIZE]"),
 ];
 
