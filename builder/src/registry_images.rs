@@ -53,7 +53,7 @@ impl RegistryImages {
             Err(error) => return Err(error),
         };
         for layer in image.config.diff_ids() {
-            if self.store.layer(layer).ok().flatten().is_none() {
+            if self.store.layer(layer)?.is_none() {
                 return Ok(None);
             }
         }

@@ -199,8 +199,6 @@ pub(crate) struct CopyOp {
     pub(crate) exclude: Vec<String>,
     /// The source's own path is kept below the destination.
     pub(crate) parents: bool,
-    /// The destination's links are not followed: the layer depends on nothing below it.
-    pub(crate) link: bool,
     /// Archives are unpacked: `ADD` does so with local ones.
     pub(crate) unpack: bool,
     /// Follows BuildKit also where it is plainly wrong.

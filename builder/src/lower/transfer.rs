@@ -130,7 +130,6 @@ impl Lowering<'_> {
                 .map(|word| word.text.clone())
                 .collect(),
             parents: kind.parents,
-            link: transfer.link,
             unpack: kind.add.is_some_and(|add| add.unpack != Some(false)),
             strict: self.request.strict,
         };
