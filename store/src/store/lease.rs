@@ -99,24 +99,26 @@ impl Lease {
     /// Runs `work` on the state, made first when there is none.
     fn with<R>(&self, work: impl FnOnce(&mut State) -> Result<R>) -> Result<R> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.is_none() {
-            let directory = TemporaryDirectory::create(&self.root, DIRECTORY_PREFIX)?;
-            let path = directory.path().join(LEASE_FILE);
-            let file = OpenOptions::new()
-                .append(true)
-                .create_new(true)
-                .open(&path)
-                .map_err(Error::io("create", &path))?;
-            *state = Some(State {
-                directory,
-                file,
-                named: HashSet::new(),
-            });
-        }
-        match state.as_mut() {
-            Some(state) => work(state),
-            None => unreachable!("the state was made above"),
-        }
+        let state = match &mut *state {
+            Some(state) => state,
+            none => none.insert(self.make()?),
+        };
+        work(state)
+    }
+
+    fn make(&self) -> Result<State> {
+        let directory = TemporaryDirectory::create(&self.root, DIRECTORY_PREFIX)?;
+        let path = directory.path().join(LEASE_FILE);
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(Error::io("create", &path))?;
+        Ok(State {
+            directory,
+            file,
+            named: HashSet::new(),
+        })
     }
 
     fn name(&self, things: &[Held]) -> Result<()> {
