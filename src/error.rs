@@ -115,16 +115,47 @@ impl<E: Into<anyhow::Error>> From<E> for CommandError {
 }
 
 /// Reports a mistake on the command line (or prints the help that was asked for).
-pub fn usage(error: &clap::Error, mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn usage(error: &clap::Error, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let _ = error.print();
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let container_command = arguments
-        .any(|argument| matches!(argument.to_str(), Some("run" | "create" | "start" | "exec")));
-    ExitCode::from(if container_command {
+    ExitCode::from(if names_container_command(arguments.skip(1)) {
         CONTAINER_FAILURE
     } else {
         2
     })
+}
+
+/// Whether the command is one of those with docker's exit codes: the first argument that is neither a flag nor its value.
+fn names_container_command(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--root" | "--config") => drop(arguments.next()),
+            Some(flag) if flag.starts_with('-') => {}
+            verb => return matches!(verb, Some("run" | "create" | "start" | "exec")),
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_not_looked_for_among_its_arguments() {
+        let cases = [
+            ("run --nope", true),
+            ("--root run exec", true),
+            ("--durable --config=x start", true),
+            ("build run --nope", false),
+            ("--root run build", false),
+            ("--nope", false),
+        ];
+        for (line, expected) in cases {
+            let words = line.split(' ').map(OsString::from);
+            assert_eq!(names_container_command(words), expected, "{line}");
+        }
+    }
 }

@@ -153,7 +153,7 @@ impl Host {
             launcher: Arc::new(move || launching.launcher().map_err(|error| error.to_string())),
             images: Arc::new(RegistryImages::new(self.store.clone(), Arc::new(connect))),
             cancel,
-            logs: Some(crate::logs::directory(&self.settings.root)?),
+            logs: Some(crate::logs::directory(&self.settings.root)),
             resolv_conf: name_files()?.resolv_conf.into_bytes(),
             proxies: self.settings.proxies.variables.clone(),
         })

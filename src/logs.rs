@@ -4,13 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
-
 /// Builds whose logs are kept: enough to look back at, few enough to forget about.
 const KEPT: usize = 20;
 
-/// A fresh directory for the logs of one build; those of the oldest builds go.
-pub fn directory(root: &Path) -> anyhow::Result<PathBuf> {
+/// A directory of its own for the logs of one build, made by the first step that runs; those of the oldest builds go.
+pub fn directory(root: &Path) -> PathBuf {
     let logs = root.join("logs");
     let mut builds: Vec<PathBuf> = match fs::read_dir(&logs) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
@@ -25,7 +23,5 @@ pub fn directory(root: &Path) -> anyhow::Result<PathBuf> {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    let path = logs.join(format!("{seconds:012}-{}", std::process::id()));
-    fs::create_dir_all(&path).with_context(|| format!("making `{}`", path.display()))?;
-    Ok(path)
+    logs.join(format!("{seconds:012}-{}", std::process::id()))
 }

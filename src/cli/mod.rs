@@ -10,7 +10,7 @@ mod tools;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub use build::{BuildArgs, ProgressMode};
 pub use containers::{
@@ -50,13 +50,6 @@ pub struct GlobalArgs {
     /// Report images only when they are safely on disk
     #[arg(long, global = true)]
     pub durable: bool,
-}
-
-/// How a listing is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Style {
-    Table,
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

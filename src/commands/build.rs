@@ -32,6 +32,12 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     if let Some(code) = question(args, &request, &source, settings)? {
         return Ok(code);
     }
+    if args.push && request.tags.is_empty() {
+        return Err(
+            CommandError::usage("nothing to push: the image has no name")
+                .hint("give it one with `--tag`"),
+        );
+    }
     let lint = check::before_build(&source, &check_inputs(&request), settings)?;
     let host = Host::new(settings, &args.tls)?;
     let progress = Progress::new(args.progress, args.quiet, args.explain);

@@ -19,6 +19,12 @@ use crate::terminal::{self, RawMode};
 
 /// Creates a container and runs it.
 pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
+    // Before anything runs: a container must not be left behind by a mistake in a flag.
+    let keys = args
+        .detach_keys
+        .as_deref()
+        .map(DetachKeys::parse)
+        .transpose()?;
     let host = Host::new(settings, &args.create.tls)?;
     let containers = Containers::open(host.store.clone())?;
     let container = make(
@@ -47,11 +53,6 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         output::data(&format!("{}\n", container.id()))?;
         return Ok(0);
     }
-    let keys = args
-        .detach_keys
-        .as_deref()
-        .map(DetachKeys::parse)
-        .transpose()?;
     follow(
         session,
         &container,
@@ -220,10 +221,12 @@ fn image(host: &Host, args: &CreateArgs) -> Result<Image, CommandError> {
     if args.pull == "never" {
         return Err(CommandError::usage(format!("No such image: {reference}")));
     }
-    crate::output::talk(&format!(
-        "Unable to find image '{}' locally",
-        reference.clone().with_default_tag()
-    ));
+    if args.pull != "always" {
+        output::talk(&format!(
+            "Unable to find image '{}' locally",
+            reference.clone().with_default_tag()
+        ));
+    }
     pull::pull(
         host,
         &reference,
