@@ -42,23 +42,27 @@ impl RegistryImages {
         &self,
         reference: &Reference,
         platform: &Platform,
-    ) -> Result<Option<Image>, kiln_store::Error> {
-        let Some(digest) = self.store.resolve(reference)? else {
+    ) -> Result<Option<Image>, ImageError> {
+        let Some(digest) = self.store.resolve(reference).map_err(failed)? else {
             return Ok(None);
         };
         let image = match self.store.image_for(&digest, platform) {
             Ok(image) => image,
             // Parts of it were never fetched, or are gone: the registry has them.
             Err(Error::BlobNotFound { .. } | Error::PlatformNotStored { .. }) => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => return Err(failed(error)),
         };
         for layer in image.config.diff_ids() {
-            if self.store.layer(layer)?.is_none() {
+            if self.store.layer(layer).map_err(failed)?.is_none() {
                 return Ok(None);
             }
         }
         Ok(Some(image))
     }
+}
+
+fn failed(error: impl fmt::Display) -> ImageError {
+    ImageError::Failed(error.to_string())
 }
 
 impl Images for RegistryImages {
@@ -70,13 +74,10 @@ impl Images for RegistryImages {
         events: &dyn Sink,
     ) -> Result<Image, ImageError> {
         let reference = reference.clone().with_default_tag();
-        if policy != PullPolicy::Always {
-            let local = self
-                .local(&reference, platform)
-                .map_err(|error| ImageError::Failed(error.to_string()))?;
-            if let Some(image) = local {
-                return Ok(image);
-            }
+        if policy != PullPolicy::Always
+            && let Some(image) = self.local(&reference, platform)?
+        {
+            return Ok(image);
         }
         if policy == PullPolicy::Never {
             return Err(ImageError::NotFound(
@@ -99,7 +100,7 @@ impl Images for RegistryImages {
         );
         let pulled = runtime.block_on(pulling).map_err(|error| match error {
             kiln_registry::Error::NotFound(_) => ImageError::NotFound(error.to_string()),
-            error => ImageError::Failed(error.to_string()),
+            error => failed(error),
         })?;
         events.event(Event::Pulled {
             reference: &name,
