@@ -5,6 +5,8 @@
 #![allow(clippy::print_stdout)] // It is its own test harness.
 
 mod bench;
+#[path = "../../../tests/harness/mod.rs"]
+mod harness;
 mod lifecycle;
 mod mounts;
 mod rootfs;
@@ -12,7 +14,6 @@ mod steps;
 mod view;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use kiln_runtime::{Launcher, LauncherOptions, userns};
 use rootfs::Store;
@@ -29,25 +30,13 @@ type Test = (&'static str, fn(&Context));
 
 fn main() -> ExitCode {
     kiln_runtime::init_with(lifecycle::monitor_main);
-    let filter = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'))
-        .unwrap_or_default();
     let all = [steps::TESTS, view::TESTS, mounts::TESTS, lifecycle::TESTS].concat();
-    let tests: Vec<Test> = all
-        .into_iter()
-        .filter(|(name, _)| name.contains(&filter))
-        .collect();
-    if std::env::args().any(|argument| argument == "--list") {
-        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+    let Some(tests) = harness::selected(&all) else {
         return ExitCode::SUCCESS;
-    }
+    };
     let entered = match userns::enter(&userns::EnterOptions::default()) {
         Ok(entered) => entered,
-        Err(error) => {
-            println!("skipped: needs root or subordinate ids ({error})");
-            return ExitCode::SUCCESS;
-        }
+        Err(error) => return harness::skip(&format!("root or subordinate ids ({error})")),
     };
     let store = Store::new();
     let options = LauncherOptions {
@@ -56,40 +45,16 @@ fn main() -> ExitCode {
     };
     let launcher = match Launcher::start(&options) {
         Ok(launcher) => launcher,
-        Err(error) => {
-            println!("skipped: needs a launcher ({error})");
-            return ExitCode::SUCCESS;
-        }
+        Err(error) => return harness::skip(&format!("a launcher ({error})")),
     };
     let context = Context {
         launcher,
         store,
         entered,
     };
-    if std::env::args().any(|argument| argument == "--bench") {
-        bench::run(&context, filter.parse().unwrap_or(200));
+    if harness::has_flag("--bench") {
+        bench::run(&context, harness::filter().parse().unwrap_or(200));
         return ExitCode::SUCCESS;
     }
-    println!("\nrunning {} tests ({entered:?})", tests.len());
-    let (total, mut failed) = (tests.len(), 0);
-    for (name, test) in tests {
-        let started = Instant::now();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&context)));
-        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
-        println!(
-            "test {name} ... {verdict} ({:.1} ms)",
-            started.elapsed().as_secs_f64() * 1000.0
-        );
-        failed += usize::from(result.is_err());
-    }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!(
-        "\ntest result: {verdict}. {} passed; {failed} failed\n",
-        total - failed
-    );
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    harness::run(&tests, |test| test(&context))
 }
