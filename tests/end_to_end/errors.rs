@@ -60,7 +60,7 @@ fn a_command_that_fails(env: &TestEnv) {
     error: process "/bin/sh -c echo to the output && echo to the errors >&2 && exit 7" did not complete successfully: exit code: 7
       --> [ENV]/context/Dockerfile:2
     2 | RUN echo to the output && echo to the errors >&2 && exit 7
-    whole output: [ENV]/store/logs/step-001.log
+    whole output: [ENV]/store/logs/[BUILD]/step-001.log
     "#);
 }
 

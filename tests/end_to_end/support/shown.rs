@@ -8,6 +8,7 @@ use super::TestEnv;
 const FILTERS: &[(&str, &str)] = &[
     (r"sha256:[0-9a-f]{64}", "[DIGEST]"),
     (r"\b[0-9a-f]{64}\b", "[ID]"),
+    (r"logs/\d{12}-\d+/", "logs/[BUILD]/"),
     (r"\b[0-9a-f]{12}\b", "[SHORT ID]"),
     (r"(?m)^#(\d+) \d+\.\d{3} ", "#$1 [TIME] "),
     (r"\b\d+(\.\d+)? ?(ms|s|µs)\b", "[TIME]"),
