@@ -6,6 +6,7 @@ use super::TestEnv;
 
 /// What differs from run to run, and what stands for it, in order.
 const FILTERS: &[(&str, &str)] = &[
+    (r"/logs/\d+-\d+/", "/logs/[BUILD]/"),
     (r"sha256:[0-9a-f]{64}", "[DIGEST]"),
     (r"\b[0-9a-f]{64}\b", "[ID]"),
     (r"logs/\d{12}-\d+/", "logs/[BUILD]/"),
