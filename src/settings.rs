@@ -86,7 +86,7 @@ impl Proxies {
         };
         Self {
             https: read("HTTPS_PROXY", "https_proxy").or_else(|| read("ALL_PROXY", "all_proxy")),
-            http: variable("http_proxy").and_then(|value| value.into_string().ok()),
+            http: read("HTTP_PROXY", "http_proxy").or_else(|| read("ALL_PROXY", "all_proxy")),
             exempt: read("NO_PROXY", "no_proxy"),
             variables: std::env::vars_os()
                 .filter_map(|(name, value)| {
