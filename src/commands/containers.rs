@@ -271,7 +271,7 @@ fn moment(text: &str) -> Result<Moment, CommandError> {
 
 /// Refuses to remove an image that a container is made from.
 pub fn refuse_if_used(host: &Host, digest: &Digest, name: &str) -> Result<(), CommandError> {
-    let image = host.store.image(digest)?;
+    let image = host.store.any_image(digest)?;
     for container in Containers::open(host.store.clone())?.list()? {
         if container.config().image.id == image.id {
             let message = format!(

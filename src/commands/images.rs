@@ -21,30 +21,7 @@ pub fn find(store: &Store, name: &str) -> Result<Option<Digest>, CommandError> {
     {
         return Ok(Some(digest));
     }
-    let prefix = name.strip_prefix("sha256:").unwrap_or(name);
-    if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
-    let mut found = Vec::new();
-    for stored in store.images()? {
-        let Ok(image) = store.image(&stored.digest) else {
-            continue;
-        };
-        let matches =
-            image.id.0.hex().starts_with(prefix) || stored.digest.hex().starts_with(prefix);
-        if matches && !found.iter().any(|(id, _)| *id == image.id) {
-            found.push((image.id, stored.digest));
-        }
-    }
-    match found.as_slice() {
-        [] => Ok(None),
-        [(_, digest)] => Ok(Some(*digest)),
-        _ => Err(CommandError::usage(format!(
-            "`{name}` is the beginning of {} image IDs",
-            found.len()
-        ))
-        .code(1)),
-    }
+    Ok(store.find_image(name)?)
 }
 
 /// Finds an image that has to be there.
@@ -61,7 +38,7 @@ pub fn list(args: &ImagesArgs, settings: &Settings) -> Result<u8, CommandError> 
     let host = Host::local(settings)?;
     let mut rows = Vec::new();
     for stored in host.store.images()? {
-        let image = host.store.image(&stored.digest)?;
+        let image = host.store.any_image(&stored.digest)?;
         let size: u64 = layer_bytes(&host.store, &image)?;
         let names: Vec<Option<&Reference>> = if stored.tags.is_empty() {
             vec![None]
@@ -227,7 +204,7 @@ fn choose(host: &Host, name: &str, force: bool) -> Result<Doomed, CommandError> 
             );
         }
     }
-    let id = host.store.image(&digest)?.id.to_string();
+    let id = host.store.any_image(&digest)?.id.to_string();
     Ok(Doomed { digest, id, tags })
 }
 
@@ -236,7 +213,7 @@ pub fn history(args: &HistoryArgs, settings: &Settings) -> Result<u8, CommandErr
     /// Columns of a command that fit beside the others.
     const WIDTH: usize = 45;
     let host = Host::local(settings)?;
-    let image = host.store.image(&require(&host.store, &args.image)?)?;
+    let image = host.store.any_image(&require(&host.store, &args.image)?)?;
     let mut sizes = Vec::new();
     for layer in image.config.diff_ids() {
         sizes.push(host.store.layer(layer)?.map_or(0, |record| record.tar_size));

@@ -48,7 +48,7 @@ fn find(host: &Host, kind: Option<&str>, name: &str) -> Result<Value, CommandErr
 }
 
 fn image(host: &Host, digest: &kiln_store::Digest) -> Result<Value, CommandError> {
-    let image = host.store.image(digest)?;
+    let image = host.store.any_image(digest)?;
     let tags: Vec<String> = host
         .store
         .tags()?

@@ -1,6 +1,5 @@
 //! Images: a manifest, its configuration, and the mark that says they were built or pulled here.
 
-use std::collections::BTreeSet;
 use std::fs;
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +81,23 @@ impl Store {
         Ok(image)
     }
 
+    /// Reads an image to tell about it, not to run it: of an index, the one for this machine, or else the first that is here.
+    pub fn any_image(&self, digest: &Digest) -> Result<Image> {
+        let elsewhere = match self.image(digest) {
+            Err(error @ (Error::NoPlatform { .. } | Error::PlatformNotStored { .. })) => error,
+            image => return image,
+        };
+        let (_, Document::Index(index)) = self.document(digest)? else {
+            return Err(elsewhere);
+        };
+        for (manifest, _) in index.images() {
+            if self.blob_size(&manifest.digest)?.is_some() {
+                return self.image(&manifest.digest);
+            }
+        }
+        Err(elsewhere)
+    }
+
     /// Composes and stores an image from a configuration and its layers, lowest first.
     pub fn put_image(
         &self,
@@ -152,7 +168,8 @@ impl Store {
         Ok(images)
     }
 
-    /// Finds an image by the beginning of its identifier or of its digest, as `docker` takes them.
+    /// Finds an image by the beginning of its identifier or of its digest, as `docker` takes them. Of several manifests of one
+    /// image, such as before and after compression, the newest.
     pub fn find_image(&self, prefix: &str) -> Result<Option<Digest>> {
         let digits = prefix.strip_prefix("sha256:").unwrap_or(prefix);
         let is_hex = digits
@@ -161,21 +178,22 @@ impl Store {
         if digits.is_empty() || digits.len() > 64 || !is_hex {
             return Ok(None);
         }
-        let mut found = BTreeSet::new();
+        let mut found: Vec<(Option<ImageId>, Digest)> = Vec::new();
         for stored in self.images()? {
-            let by_id = || {
-                self.image(&stored.digest)
-                    .is_ok_and(|image| image.id.0.hex().starts_with(digits))
-            };
-            if stored.digest.hex().starts_with(digits) || by_id() {
-                found.insert(stored.digest);
+            // One that cannot be read is still found by its digest, to be removed.
+            let id = self.any_image(&stored.digest).ok().map(|image| image.id);
+            let by_id = id.is_some_and(|id| id.0.hex().starts_with(digits));
+            let is_known = id.is_some() && found.iter().any(|(known, _)| *known == id);
+            if (by_id || stored.digest.hex().starts_with(digits)) && !is_known {
+                found.push((id, stored.digest));
             }
         }
-        match found.len() {
-            0 | 1 => Ok(found.pop_first()),
-            count => Err(Error::AmbiguousId {
+        match found.as_slice() {
+            [] => Ok(None),
+            [(_, digest)] => Ok(Some(*digest)),
+            _ => Err(Error::AmbiguousId {
                 prefix: prefix.to_owned(),
-                count,
+                count: found.len(),
             }),
         }
     }

@@ -195,6 +195,21 @@ fn indexes_are_resolved_for_the_platform() {
     let index = store.put_blob(&bytes).unwrap();
     store.tag(&reference("multi"), &index).unwrap();
 
+    // Nothing for this machine, and one that is here all the same.
+    let foreign = Index::new(
+        ManifestKind::Oci,
+        vec![manifests[4].clone(), manifests[2].clone()],
+    );
+    let foreign = store.put_blob(&foreign.to_bytes().unwrap()).unwrap();
+    store.add_image(&foreign).unwrap();
+    assert!(store.image(&foreign).is_err());
+    let shown = store.any_image(&foreign).unwrap();
+    assert_eq!(shown.manifest_digest, manifests[2].digest);
+    assert_eq!(
+        store.find_image(&foreign.hex()[..20]).unwrap(),
+        Some(foreign)
+    );
+
     let author = |platform: &str| {
         store
             .image_for(&index, &platform.parse().unwrap())
