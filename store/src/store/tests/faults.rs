@@ -171,7 +171,7 @@ fn on_a_full_disk() {
 
 #[test]
 fn a_read_only_store() {
-    let script = "mount -t tmpfs tmpfs \"$1\"; PREPARE=1 \"$2\" --exact store::tests::faults::on_a_read_only_store --ignored; mount -o remount,ro \"$1\"";
+    let script = "mount -t tmpfs tmpfs \"$1\"; PREPARE=1 \"$2\" --exact store::tests::faults::on_a_read_only_store --ignored; mount -o remount,bind,ro \"$1\"";
     in_namespace(script, "on_a_read_only_store");
 }
 
