@@ -3,7 +3,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use kiln_grammar::{Diagnostic, Dockerfile, Severity};
+use kiln_grammar::{Diagnostic, Dockerfile, Severity, frontend};
 
 use crate::bases::ImageBases;
 use crate::built::{Built, Outcome, StepReport};
@@ -78,6 +78,10 @@ pub fn describe(
 }
 
 fn parse(request: &BuildRequest) -> Result<(Dockerfile, Vec<Diagnostic>), BuildError> {
+    let frontend = request.build_args.get(frontend::ARGUMENT);
+    if let Some(other) = frontend::check(&request.dockerfile, frontend.map(String::as_str)) {
+        return Err(BuildError::Dockerfile(vec![other]));
+    }
     let parsed = kiln_grammar::parse(&request.dockerfile);
     let warnings = parsed
         .diagnostics

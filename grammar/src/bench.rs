@@ -59,6 +59,18 @@ pub fn large_file(lines: usize) -> String {
     text
 }
 
+/// A file of that many stages, each on one of those before it and with a copy from another.
+pub fn many_stages(stages: usize) -> String {
+    let mut text = String::from("FROM debian:12-slim AS stage0\n");
+    for stage in 1..stages {
+        let (base, source) = (stage / 2, stage - 1);
+        text.push_str(&format!(
+            "FROM stage{base} AS stage{stage}\nCOPY --from=stage{source} /x /y\n"
+        ));
+    }
+    text
+}
+
 /// Measures once; call it several times and take the median.
 pub fn measure() -> Measured {
     let text = large_file(LINES);

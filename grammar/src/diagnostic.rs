@@ -135,12 +135,17 @@ impl Diagnostic {
             .map_or_else(Span::default, |label| label.span)
     }
 
-    /// The message as the reference builder prints it for errors: with the line in front.
-    pub fn line_message(&self, lines: &LineIndex) -> String {
-        format!(
-            "dockerfile parse error on line {}: {}",
-            lines.line(self.span().start),
-            self.message
-        )
+    /// What the reference builder prints for an error in one instruction, with the instruction's line in front; none where it prints the
+    /// message alone.
+    pub fn parse_error(&self, lines: &LineIndex) -> Option<String> {
+        let is_one = self.severity == Severity::Error && codes::is_parse_error(self.code);
+        let line = || self.line.unwrap_or_else(|| lines.line(self.span().start));
+        is_one.then(|| {
+            format!(
+                "dockerfile parse error on line {}: {}",
+                line(),
+                self.message
+            )
+        })
     }
 }

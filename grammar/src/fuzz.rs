@@ -2,6 +2,7 @@
 //!
 //! The caller owns time and files: it makes a [`Fuzzer`] from a seed number and corpora and calls [`Fuzzer::step`] as long as it likes.
 
+mod coverage;
 mod invariants;
 mod mutate;
 

@@ -19,6 +19,7 @@ pub mod diagnostic;
 pub mod dump;
 pub mod duration;
 pub mod expand;
+pub mod frontend;
 pub mod fuzz;
 pub mod heredoc;
 pub mod ignore;

@@ -118,6 +118,15 @@ impl<'a> FileParser<'a> {
     }
 
     fn instruction(&mut self, logical: &Logical<'a>, comments: Vec<Comment>) {
+        let known = self.diagnostics.len();
+        self.read_instruction(logical, comments);
+        // The reference reports the line where the instruction begins, whichever of its lines is wrong.
+        for diagnostic in &mut self.diagnostics[known..] {
+            diagnostic.line.get_or_insert(logical.lines.first);
+        }
+    }
+
+    fn read_instruction(&mut self, logical: &Logical<'a>, comments: Vec<Comment>) {
         let line = Line::new(&logical.text, &logical.map, self.directives.escape);
         let Some(mut syntax) = forms::read(&line, line.trimmed(), &mut self.diagnostics) else {
             let message = "unknown instruction: ".to_owned();

@@ -45,6 +45,7 @@ impl Report<'_> {
             "rule": diagnostic.code,
             "severity": diagnostic.severity,
             "message": diagnostic.message,
+            "parse_error": diagnostic.parse_error(lines),
             "description": describe(diagnostic.code),
             "line": diagnostic.line.unwrap_or_else(|| lines.line(diagnostic.span().start)),
             "url": diagnostic.url,
@@ -230,6 +231,11 @@ mod tests {
         );
         assert_eq!(error["fix"]["replacement"], "COPY");
         assert_eq!(error["description"], "unknown instruction");
+        assert_eq!(
+            error["parse_error"],
+            "dockerfile parse error on line 2: unknown instruction: COPPY (did you mean COPY?)"
+        );
+        assert_eq!(warning["parse_error"], Value::Null);
     }
 
     #[test]

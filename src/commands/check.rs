@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kiln_grammar::ignore::Patterns;
 use kiln_grammar::lint::{self, BaseImage, Findings};
 use kiln_grammar::report::Report;
-use kiln_grammar::{Diagnostic, Dockerfile, Severity, parse, stages};
+use kiln_grammar::{Diagnostic, Dockerfile, Severity, frontend, parse, stages};
 use kiln_store::{Platform, Reference, Store};
 
 use super::build::{self, Source};
@@ -87,18 +87,7 @@ pub fn report(
     settings: &Settings,
     style: Style,
 ) -> Result<u8, CommandError> {
-    let parsed = parse(&source.text);
-    let mut diagnostics = parsed.diagnostics;
-    diagnostics.extend(stages::check_references(&parsed.file));
-    let findings = match findings(&parsed.file, inputs, settings) {
-        Ok(findings) => findings,
-        Err(diagnostic) => {
-            diagnostics.push(*diagnostic);
-            Findings::default()
-        }
-    };
-    let error = findings.error();
-    diagnostics.extend(findings.warnings);
+    let (diagnostics, error) = examine(source, inputs, settings);
     let report = Report {
         path: &source.name,
         text: &source.text,
@@ -111,7 +100,7 @@ pub fn report(
             output::data(&format!("{log:#}\n"))?;
         }
         Style::Text => {
-            output::diagnostics(&source.name, &source.text, &diagnostics);
+            output::findings(&source.name, &source.text, &diagnostics)?;
             output::talk(&summary(&diagnostics));
             if let Some(error) = error {
                 return Err(anyhow::anyhow!("{error}").into());
@@ -119,6 +108,37 @@ pub fn report(
         }
     }
     Ok(u8::from(!diagnostics.is_empty()))
+}
+
+/// Everything that is wrong with a file, and the error of one that wants no warnings and has some.
+fn examine(
+    source: &Source,
+    inputs: &Inputs,
+    settings: &Settings,
+) -> (Vec<Diagnostic>, Option<String>) {
+    if let Some(other) = other_frontend(source, inputs) {
+        return (vec![other], None);
+    }
+    let parsed = parse(&source.text);
+    let mut diagnostics = parsed.diagnostics;
+    diagnostics.extend(stages::check_references(&parsed.file));
+    match findings(&parsed.file, inputs, settings) {
+        Ok(findings) => {
+            let error = findings.error();
+            diagnostics.extend(findings.warnings);
+            (diagnostics, error)
+        }
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            (diagnostics, None)
+        }
+    }
+}
+
+/// The error of a file that is no Dockerfile by its own account: nothing else can be said of it.
+fn other_frontend(source: &Source, inputs: &Inputs) -> Option<Diagnostic> {
+    let argument = inputs.build_args.get(frontend::ARGUMENT);
+    frontend::check(&source.text, argument.map(String::as_str))
 }
 
 /// What the rules say of a file that is about to be built: warnings for the end of the build.
@@ -131,7 +151,7 @@ pub fn before_build(
     settings: &Settings,
 ) -> Result<Vec<Diagnostic>, CommandError> {
     let parsed = parse(&source.text);
-    if parsed.has_errors() {
+    if parsed.has_errors() || other_frontend(source, inputs).is_some() {
         // The build reports them.
         return Ok(Vec::new());
     }

@@ -4,25 +4,39 @@ use std::io::Write;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use kiln_builder::StepFailure;
-use kiln_grammar::{Diagnostic, Severity};
+use kiln_grammar::{Diagnostic, LineIndex, Severity};
 
 /// Prints every diagnostic to standard error.
 pub fn diagnostics(name: &str, text: &str, diagnostics: &[Diagnostic]) {
-    let renderer = Renderer::styled();
-    let mut stderr = anstream::stderr().lock();
+    // Nobody is left to tell if standard error is closed.
+    let _ = write(&mut anstream::stderr().lock(), name, text, diagnostics);
+}
+
+/// Prints every diagnostic to standard output, for a command whose answer they are.
+pub fn findings(name: &str, text: &str, diagnostics: &[Diagnostic]) -> std::io::Result<()> {
+    write(&mut anstream::stdout().lock(), name, text, diagnostics)
+}
+
+fn write(
+    writer: &mut impl Write,
+    name: &str,
+    text: &str,
+    diagnostics: &[Diagnostic],
+) -> std::io::Result<()> {
+    let (renderer, lines) = (Renderer::styled(), LineIndex::new(text));
     for diagnostic in diagnostics {
-        let _ = writeln!(
-            stderr,
-            "{}\n",
-            renderer.render(&groups(name, text, diagnostic))
-        );
+        let note = diagnostic.parse_error(&lines);
+        let groups = groups(name, text, diagnostic, note.as_deref());
+        writeln!(writer, "{}\n", renderer.render(&groups))?;
     }
+    writer.flush()
 }
 
 fn groups<'text>(
     name: &'text str,
     text: &'text str,
     diagnostic: &'text Diagnostic,
+    note: Option<&'text str>,
 ) -> Vec<Group<'text>> {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
@@ -45,6 +59,10 @@ fn groups<'text>(
     let mut main = title.element(snippet);
     if let Some(help) = &diagnostic.help {
         main = main.element(Level::HELP.message(help));
+    }
+    // Scripts that were written for BuildKit look for its words.
+    if let Some(note) = note {
+        main = main.element(Level::NOTE.message(note));
     }
     let mut groups = vec![main];
     if let Some(fix) = &diagnostic.fix {

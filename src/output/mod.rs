@@ -14,7 +14,7 @@ use kiln_registry::Event as TransferEvent;
 
 use crate::cli::ProgressMode;
 
-pub use diagnostics::{diagnostics, step_failure};
+pub use diagnostics::{diagnostics, findings, step_failure};
 
 /// Writes data, for people and programs, to standard output.
 pub fn data(text: &str) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use kiln_grammar::expand::Variables as _;
 use kiln_grammar::heredoc::{RunScript, run_script};
 use kiln_grammar::mount::clean_path;
 use kiln_grammar::scope::PROXY_ARGS;
-use kiln_grammar::{Instruction, Network as NetworkFlag, Run, Word};
+use kiln_grammar::{Diagnostic, Instruction, Network as NetworkFlag, Run, Word};
 
 use super::meta::shell;
 use super::state::StageState;
@@ -26,12 +26,18 @@ impl Lowering<'_> {
         instruction: &Instruction,
         run: &Run,
     ) -> Result<()> {
-        if let Some(device) = run.devices.iter().find(|device| device.required) {
+        for device in &run.devices {
             let message = format!(
                 "device {} is not available: kiln gives no devices to steps",
                 device.name
             );
-            return Err(fault(code::UNSUPPORTED, device.raw.span, message));
+            if device.required {
+                return Err(fault(code::UNSUPPORTED, device.raw.span, message));
+            }
+            self.warnings.push(
+                Diagnostic::warning(code::UNSUPPORTED, device.raw.span, message)
+                    .help("the command runs without it; `--device` is a labs feature of docker/dockerfile"),
+            );
         }
         let insecure = run.security == kiln_grammar::ast::Security::Insecure;
         if insecure && !self.request.allow.security_insecure {

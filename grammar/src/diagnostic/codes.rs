@@ -81,4 +81,34 @@ codes! {
     EMPTY_VOLUME = "K0030";
     /// a check directive that can't be understood
     CHECK_DIRECTIVE = "K0031";
+    /// the file is in the language of another frontend
+    FRONTEND = "K0032";
+    /// a device that can't be understood
+    DEVICE = "K0033";
+}
+
+/// The errors in front of which the reference prints `dockerfile parse error on line N:`. It does so for what a single instruction gets
+/// wrong; neither for the lines and directives of the file, nor for what stages and variables make of it.
+const PARSE_ERRORS: [&str; 16] = [
+    UNKNOWN_INSTRUCTION,
+    UNKNOWN_FLAG,
+    DUPLICATE_FLAG,
+    MISSING_FLAG_VALUE,
+    BOOLEAN_FLAG,
+    ARGUMENT_COUNT,
+    BLANK_NAME,
+    STAGE_NAME,
+    MISPLACED_HEREDOC,
+    ONBUILD_TRIGGER,
+    HEALTHCHECK,
+    RUN_MODE,
+    MOUNT,
+    JSON_REQUIRED,
+    EMPTY_VOLUME,
+    DEVICE,
+];
+
+/// Whether the reference prints `dockerfile parse error on line N:` in front of this error.
+pub fn is_parse_error(code: &str) -> bool {
+    PARSE_ERRORS.contains(&code)
 }

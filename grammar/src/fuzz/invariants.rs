@@ -12,8 +12,8 @@ use crate::report::Report;
 use crate::span::Span;
 use crate::{dump, parse};
 
-/// The parser and everything behind it: no panic, all spans within the file and on character boundaries, and the text of each token is
-/// what stands at its span once continuations are removed.
+/// The parser and everything behind it: no panic, all spans within the file and on character boundaries, the text of each token is what
+/// stands at its span once continuations are removed, and nothing between the tokens means anything.
 ///
 /// # Errors
 /// Says what does not hold.
@@ -32,6 +32,7 @@ pub fn dockerfile(text: &str) -> Result<(), String> {
         last_end = instruction.span.end;
         check_instruction(text, instruction, escape)?;
     }
+    super::coverage::check(text, &parsed.file)?;
     if parsed.diagnostics.is_empty() && parsed.file.instructions.is_empty() {
         return Err("a file without instructions has no errors".to_owned());
     }

@@ -172,10 +172,7 @@ impl<'a> Model<'a> {
             .as_ref()
             .map(|image| image.text.as_str())
             .unwrap_or_default();
-        let parent = self
-            .stages
-            .iter()
-            .rposition(|earlier| earlier.stage.name.as_deref() == Some(name));
+        let parent = self.names.get(name).copied();
         let base = match parent {
             Some(_) => None,
             None if name == "scratch" => Some(BaseImage::default()),

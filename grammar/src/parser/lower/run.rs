@@ -22,12 +22,16 @@ impl Context<'_> {
         }
         let flags = &self.syntax.flags;
         let mounts = flags::values(flags, "mount");
-        let devices = flags::values(flags, "device").iter().map(device).collect();
+        let devices = flags::values(flags, "device");
         let network = flags::value(flags, "network").cloned();
         let security = flags::value(flags, "security").cloned();
         for mount in &mounts {
             self.check_mount(mount);
         }
+        let devices = devices
+            .iter()
+            .filter_map(|word| self.device(word))
+            .collect();
         let network = network.map_or(Network::Default, |word| self.network(&word));
         let security = security.map_or(Security::Sandbox, |word| self.security(&word));
         Some(InstructionKind::Run(Run {
@@ -71,6 +75,16 @@ impl Context<'_> {
             diagnostic = diagnostic.fix(word.span, choice, format!("write {choice}"));
         }
         self.diagnostics.push(diagnostic);
+    }
+
+    fn device(&mut self, word: &Word) -> Option<Device> {
+        device(word)
+            .map_err(|message| {
+                let help = "name a device, as in `--device=vendor.com/class=name,required`";
+                self.diagnostics
+                    .push(Diagnostic::error(codes::DEVICE, word.span, message).help(help));
+            })
+            .ok()
     }
 
     /// Reports a mount that is wrong whatever its variables are.
@@ -118,21 +132,41 @@ fn faulty_field(word: &Word, message: &str) -> Span {
     word.span
 }
 
-fn device(word: &Word) -> Device {
-    let (mut name, mut required) = (String::new(), false);
+/// Reads `NAME[,required]`, also with keys: `name=NAME,required=true`. A CDI name has itself an equals sign in it.
+fn device(word: &Word) -> Result<Device, String> {
+    let mut device = Device {
+        name: String::new(),
+        required: false,
+        raw: word.clone(),
+    };
     for field in word.text.split(',') {
-        match field.split_once('=') {
-            Some(("name", value)) => value.clone_into(&mut name),
-            Some(("required", value)) => {
-                required = value.eq_ignore_ascii_case("true") || value == "1"
+        let (key, value) = field
+            .split_once('=')
+            .map_or((field, None), |(key, value)| (key, Some(value)));
+        match (key.to_ascii_lowercase().as_str(), value) {
+            ("required", None) => device.required = true,
+            ("required", Some(value)) => {
+                device.required =
+                    boolean(value).ok_or_else(|| format!("invalid value for required: {value}"))?;
             }
-            _ if field == "required" => required = true,
-            _ => field.clone_into(&mut name),
+            ("name", Some(value)) if device.name.is_empty() => value.clone_into(&mut device.name),
+            (_, _) if device.name.is_empty() => field.clone_into(&mut device.name),
+            ("name", Some(_)) => return Err(format!("device name already set to {}", device.name)),
+            (_, Some(_)) => return Err(format!("unexpected key '{key}' in '{field}'")),
+            (_, None) => return Err(format!("invalid field '{field}' must be a key=value pair")),
         }
     }
-    Device {
-        name,
-        required,
-        raw: word.clone(),
+    if device.name.is_empty() {
+        return Err(quoted("invalid device ", &word.text, ": it has no name"));
+    }
+    Ok(device)
+}
+
+/// A truth value as Go reads it.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
