@@ -8,12 +8,16 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// Runs kiln with a store that does not exist, so that nothing of this machine plays a part.
+/// Runs kiln with a store of its own, so that nothing of this machine plays a part.
 fn kiln(directory: &Path, arguments: &[&str]) -> Output {
+    kiln_with(directory, &directory.join("no-store"), arguments)
+}
+
+fn kiln_with(directory: &Path, store: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kiln"))
         .args(arguments)
         .current_dir(directory)
-        .env("KILN_ROOT", directory.join("no-store"))
+        .env("KILN_ROOT", store)
         .env("NO_COLOR", "1")
         .output()
         .unwrap()
@@ -103,14 +107,98 @@ fn a_mistake_as_people_see_it() {
         "2 | COPPY a \\",
         "  | ^^^^^",
         "help: write COPY",
-        "1 error",
+        // What scripts that were written for BuildKit look for.
+        "dockerfile parse error on line 2: unknown instruction: COPPY (did you mean COPY?)",
     ] {
         assert!(
-            stderr(&output).contains(part),
+            stdout(&output).contains(part),
             "{part}: {}",
-            stderr(&output)
+            stdout(&output)
         );
     }
+    // Findings are the answer, their number is talk.
+    assert_eq!(stderr(&output).trim(), "1 error");
+    let output = kiln(directory.path(), &["build", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).is_empty());
+    assert!(stderr(&output).contains("dockerfile parse error on line 2: unknown instruction"));
+}
+
+#[test]
+fn files_in_another_language() {
+    let directory = with_dockerfile("# syntax=example.com/other:1\nANYTHING goes\n");
+    let path = directory.path();
+    let message = "syntax asks for the frontend example.com/other:1; kiln reads the language of docker/dockerfile only";
+    let output = kiln(path, &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains(message), "{}", stdout(&output));
+    assert!(stdout(&output).contains("--> ./Dockerfile:1:1"));
+    assert!(
+        !stdout(&output).contains("ANYTHING"),
+        "it is not for us to judge"
+    );
+    let output = kiln(path, &["build", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    let built_in = [
+        "check",
+        "--format=json",
+        "--build-arg=BUILDKIT_SYNTAX=dockerfile.v0",
+    ];
+    let output = kiln(path, &built_in);
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(
+        report["errors"][0]["parse_error"],
+        "dockerfile parse error on line 2: unknown instruction: ANYTHING"
+    );
+    fs::write(
+        path.join("Dockerfile"),
+        "# syntax=mirror.example.com/docker/dockerfile:1-labs\nFROM scratch\nCOPY a /\n",
+    )
+    .unwrap();
+    assert_eq!(kiln(path, &["check"]).status.code(), Some(0));
+}
+
+/// What is known of base images comes from the store; a build shows warnings at its end and succeeds.
+#[test]
+fn base_images_and_the_warnings_of_a_build() {
+    let base = with_dockerfile(
+        "FROM scratch\nCOPY Dockerfile /\nENV OWN=1\nSHELL [\"/bin/sh\", \"-c\"]\n",
+    );
+    let output = kiln(base.path(), &["build", "-t", "base", "."]);
+    if !output.status.success() {
+        println!("skipped: needs to build: {}", stderr(&output));
+        return;
+    }
+    let store = base.path().join("no-store");
+    let child = with_dockerfile("FROM base\nENV A=$OWN B=$OTHER\nCMD run\n");
+    let rules = |store: &Path, arguments: &[&str]| -> Vec<String> {
+        let arguments = [&["check", "--format=json"], arguments].concat();
+        let output = kiln_with(child.path(), store, &arguments);
+        let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+        let warnings = report["warnings"].as_array().unwrap();
+        let name = |warning: &Value| warning["rule"].as_str().unwrap().to_owned();
+        warnings.iter().map(name).collect()
+    };
+    let nowhere = child.path().join("no-store");
+    assert_eq!(
+        rules(&nowhere, &[]),
+        ["UndefinedVar", "UndefinedVar", "JSONArgsRecommended"]
+    );
+    assert_eq!(rules(&store, &[]), ["UndefinedVar"]);
+    assert_eq!(
+        rules(&store, &["--platform=linux/s390x"]),
+        ["InvalidBaseImagePlatform", "UndefinedVar"]
+    );
+    let output = kiln_with(child.path(), &store, &["build", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let reminder = "1 warning (`kiln check` shows the places):\n - UndefinedVar: Usage of undefined variable '$OTHER' (line 2)";
+    assert!(stderr(&output).contains(reminder), "{}", stderr(&output));
+    let argument = "--build-arg=BUILDKIT_DOCKERFILE_CHECK=error=true";
+    let output = kiln_with(child.path(), &store, &["build", argument, "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("lint violation found for rules: UndefinedVar"));
+    assert!(stdout(&output).is_empty(), "{}", stdout(&output));
 }
 
 #[test]

@@ -49,7 +49,8 @@ fn ten_thousand_stages() {
         lint::check(&parsed.file, &lint::Options::default()).expect("it has no check directive");
     });
     println!("{} stages: parse and check {time:.1?}", bench::LINES);
-    assert!(time <= CHECK, "{time:?}");
+    // There are two lines for each of them.
+    assert!(time <= CHECK * 2, "{time:?}");
 }
 
 /// Patterns as projects have them, most of which match nothing, with exceptions.

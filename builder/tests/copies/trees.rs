@@ -317,5 +317,10 @@ fn working_directories() {
         "FROM scratch\nUSER 3:4\nWORKDIR /a/b\n",
         &["755 a/", "755 3:4 a/b/"],
     );
+    // A number alone is the group too, unlike for commands.
+    lab.check(
+        "FROM scratch\nUSER 1000\nWORKDIR /w\n",
+        &["755 1000:1000 w/"],
+    );
     lab.check("FROM scratch\nWORKDIR /a\nWORKDIR /a\n", &["755 a/"]);
 }

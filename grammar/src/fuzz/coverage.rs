@@ -114,3 +114,35 @@ fn is_separator(text: &str, escape: char) -> bool {
         character.is_whitespace() || character == escape || SEPARATORS.contains(&character)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    const TEXT: &str = "\u{feff}# c\nFROM a AS b\nENV a=b \\\n# d\n  c='d'\nRUN --network=none -- x <<E\n\tbody\nE\nCMD [\"a\", \"b\"]\n";
+
+    #[test]
+    fn all_tokens_are_the_file() {
+        assert_eq!(check(TEXT, &parse(TEXT).file), Ok(()));
+    }
+
+    #[test]
+    fn a_missing_token_is_noticed() {
+        for change in [
+            |file: &mut Dockerfile| drop(file.instructions.remove(1)),
+            |file: &mut Dockerfile| drop(file.instructions.pop()),
+            |file: &mut Dockerfile| file.instructions[2].flags.clear(),
+            |file: &mut Dockerfile| file.instructions[2].heredocs.clear(),
+            |file: &mut Dockerfile| file.instructions[0].arguments = Arguments::None,
+            |file: &mut Dockerfile| match &mut file.instructions[1].arguments {
+                Arguments::Pairs(pairs) => pairs[1].value.span.end -= 2,
+                other => panic!("{other:?}"),
+            },
+        ] {
+            let mut file = parse(TEXT).file;
+            change(&mut file);
+            assert!(check(TEXT, &file).is_err());
+        }
+    }
+}

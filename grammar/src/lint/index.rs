@@ -10,6 +10,9 @@ pub fn index_page() -> String {
          Names and meaning are those of `docker build --check`. A rule is switched off for a file by a line `# check=skip=Name` at its top, for\n\
          one instruction by the same comment directly above it, for one build by `--build-arg BUILDKIT_DOCKERFILE_CHECK=skip=Name`. With\n\
          `error=true` warnings fail the build.\n\n\
+         `kiln check` and `kiln build --check` exit with 0 if there is nothing to say, with 1 if there is any error or warning, and with 2 if\n\
+         they are called the wrong way. Findings go to standard output, their number to standard error. A build that succeeds exits with 0\n\
+         and repeats the warnings at its end, on standard error.\n\n\
          | rule | what it is about |\n\
          |---|---|\n",
     );

@@ -1,6 +1,7 @@
 //! A file as the rules see it: stages with their instructions, every word expanded in the scope where it stands.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::{BaseImage, Options};
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Source, Word};
@@ -147,7 +148,7 @@ impl<'a> Model<'a> {
             global_names,
             names: HashMap::new(),
         };
-        let mut scopes: Vec<Scope> = Vec::new();
+        let mut scopes: Vec<Rc<Scope>> = Vec::new();
         for stage in stages {
             let (built, scope) = model.stage(stage, &scopes);
             model.names.extend(
@@ -163,7 +164,7 @@ impl<'a> Model<'a> {
         model
     }
 
-    fn stage(&self, stage: Stage<'a>, scopes: &[Scope]) -> (StageModel<'a>, Scope) {
+    fn stage(&self, stage: Stage<'a>, scopes: &[Rc<Scope>]) -> (StageModel<'a>, Rc<Scope>) {
         let lexer = Lexer::new(self.file.directives.escape);
         let expand = |word: &Word| lexer.expand(&word.text, &self.globals).ok();
         let image = expand(&stage.from.image);
@@ -179,8 +180,8 @@ impl<'a> Model<'a> {
             None => self.options.base.and_then(|base| base(name)),
         };
         let mut scope = parent.map_or_else(
-            || Scope::new(self.file.directives.escape, base.as_ref()),
-            |parent| scopes[parent].clone(),
+            || Rc::new(Scope::new(self.file.directives.escape, base.as_ref())),
+            |parent| Rc::clone(&scopes[parent]),
         );
         let steps = stage
             .instructions
@@ -200,7 +201,7 @@ impl<'a> Model<'a> {
         )
     }
 
-    fn step(&self, instruction: &'a Instruction, scope: &mut Scope) -> Step<'a> {
+    fn step(&self, instruction: &'a Instruction, shared: &mut Rc<Scope>) -> Step<'a> {
         let mut step = Step {
             instruction,
             uses: Vec::new(),
@@ -208,6 +209,7 @@ impl<'a> Model<'a> {
         };
         // Each declaration of an ARG sees those before it.
         if let InstructionKind::Arg(declarations) = &instruction.kind {
+            let scope = Rc::make_mut(shared);
             for declaration in declarations {
                 if let Some(value) = declaration
                     .value
@@ -225,6 +227,7 @@ impl<'a> Model<'a> {
             }
             return step;
         }
+        let scope = Rc::clone(shared);
         for word in expanded_words(&instruction.kind) {
             scope.look_up(word, &mut step);
         }
@@ -251,7 +254,8 @@ impl<'a> Model<'a> {
             }
         }
         if let InstructionKind::Env(pairs) = &instruction.kind {
-            let _ = scope.stage.env(pairs);
+            drop(scope);
+            let _ = Rc::make_mut(shared).stage.env(pairs);
         }
         step
     }
@@ -289,7 +293,7 @@ fn transfer_words(transfer: &crate::ast::Transfer) -> Vec<&Word> {
         .collect()
 }
 
-/// The scope of a stage and what is declared in it without a value.
+/// The scope of a stage and what is declared in it without a value. Stages share it until one of them changes it.
 #[derive(Clone)]
 struct Scope {
     stage: StageScope,

@@ -42,6 +42,14 @@ fn messages() {
             "security.insecure is not allowed",
         ),
         (
+            "FROM debian\nRUN --device=v.com/gpu=all,required x\n",
+            "device v.com/gpu=all is not available: kiln gives no devices to steps",
+        ),
+        (
+            "FROM debian\nRUN --device=a,b x\n",
+            "invalid field 'b' must be a key=value pair",
+        ),
+        (
             "FROM debian\nCOPY https://example.org/x /\n",
             "source can't be a URL for COPY",
         ),
@@ -95,4 +103,18 @@ fn a_broken_trigger_points_at_the_base() {
         faults[0].message
     );
     assert_eq!(faults[0].span().of(&request.dockerfile), "FROM badtrigger");
+}
+
+#[test]
+fn a_device_that_is_not_required_is_only_a_warning() {
+    let graph = lowered("FROM debian\nRUN --device=v.com/gpu=all x\n");
+    let messages: Vec<&str> = graph
+        .warnings
+        .iter()
+        .map(|warning| warning.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        ["device v.com/gpu=all is not available: kiln gives no devices to steps"]
+    );
 }

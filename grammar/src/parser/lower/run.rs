@@ -170,3 +170,38 @@ fn boolean(text: &str) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices() {
+        let read = |text: &str| {
+            let word = Word {
+                text: text.to_owned(),
+                span: Span::default(),
+            };
+            device(&word).map(|device| (device.name, device.required))
+        };
+        for (text, name, required) in [
+            ("gpu", "gpu", false),
+            ("v.com/gpu=all", "v.com/gpu=all", false),
+            ("v.com/gpu=all,required", "v.com/gpu=all", true),
+            ("Required=1,name=a", "a", true),
+            ("name=a,required=false", "a", false),
+        ] {
+            assert_eq!(read(text), Ok((name.to_owned(), required)), "{text}");
+        }
+        for (text, message) in [
+            ("", "invalid device \"\": it has no name"),
+            ("required", "invalid device \"required\": it has no name"),
+            ("a,b", "invalid field 'b' must be a key=value pair"),
+            ("a,mode=rw", "unexpected key 'mode' in 'mode=rw'"),
+            ("name=a,name=b", "device name already set to a"),
+            ("a,required=maybe", "invalid value for required: maybe"),
+        ] {
+            assert_eq!(read(text), Err(message.to_owned()), "{text}");
+        }
+    }
+}
