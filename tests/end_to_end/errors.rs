@@ -25,6 +25,7 @@ fn an_unknown_instruction(env: &TestEnv) {
     2 | RUM echo hello
       | ^^^
       |
+      = note: dockerfile parse error on line 2: unknown instruction: RUM (did you mean RUN?)
     help: write RUN
       |
     2 - RUM echo hello
