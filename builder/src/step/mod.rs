@@ -3,6 +3,7 @@
 //! Concurrency: the scheduler calls [`Engine`] from several threads. What they share is the store, which is safe to
 //! share, the event sink, and the reports behind a lock.
 
+mod binds;
 mod caches;
 mod commit;
 mod copy;

@@ -1,6 +1,6 @@
 //! Builds with steps that run: on root, in a store on a tmpfs, with the machine's static busybox as the only program.
 //!
-//! This program has no harness of its own: the launcher of steps wants the first line of `main`, before any thread.
+//! The standard harness is of no use here: the launcher of steps wants the first line of `main`, before any thread.
 
 #[path = "../../../tests/harness/mod.rs"]
 mod harness;
