@@ -40,6 +40,7 @@ mod ports;
 mod proxy;
 mod quantity;
 mod random;
+mod ready;
 mod recovery;
 mod removal;
 mod session;

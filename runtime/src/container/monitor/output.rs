@@ -3,11 +3,12 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::super::log::{LogWriter, Stream};
+use super::super::ready::is_readable;
 use super::super::state::Moment;
 
 /// Bytes of one read: what a pipe holds.
@@ -146,22 +147,8 @@ impl Output {
     }
 
     fn is_readable(&self, index: usize) -> bool {
-        let Some(descriptor) = &self.sources[index].descriptor else {
-            return false;
-        };
-        let mut descriptors = [PollFd::new(descriptor, PollFlags::IN)];
-        loop {
-            match poll(
-                &mut descriptors,
-                Some(&Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                }),
-            ) {
-                Err(Errno::INTR) => {}
-                result => return result.is_ok_and(|count| count > 0),
-            }
-        }
+        let source = self.sources[index].descriptor.as_ref();
+        source.is_some_and(|descriptor| is_readable(descriptor.as_fd()))
     }
 
     /// Reads once from a source; false at its end.

@@ -2,12 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::super::error::{Context, Result};
 use super::super::log::Stream;
+use super::super::ready::is_readable;
 use super::{Local, Session, SessionEnd, take_exit};
 
 /// Bytes of one read.
@@ -210,22 +211,6 @@ impl<'a> Pump<'a> {
     fn close_input(&mut self) {
         if self.input_ended && self.pending.is_empty() && !self.session.terminal {
             self.session.input = None;
-        }
-    }
-}
-
-fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
-    let mut descriptors = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
-    loop {
-        match poll(
-            &mut descriptors,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
-        ) {
-            Err(Errno::INTR) => {}
-            result => return result.is_ok_and(|count| count > 0),
         }
     }
 }
