@@ -17,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Steps of the build.
 pub const STEPS: usize = 50;
 
+/// Lines of the Dockerfile that is only read, at least.
+pub const LINES: usize = 10_000;
+
 /// One piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
@@ -26,11 +29,15 @@ pub enum Work {
     Cached,
     /// One process in a container of a present image.
     Run,
+    /// [`LINES`] lines to a tree, and that printed.
+    Read,
+    /// [`LINES`] lines checked by all rules.
+    Check,
 }
 
 impl Work {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 3] = [Self::Cold, Self::Cached, Self::Run];
+    pub const ALL: [Self; 5] = [Self::Cold, Self::Cached, Self::Run, Self::Read, Self::Check];
 
     /// What it is, for people.
     pub fn title(self) -> String {
@@ -38,6 +45,8 @@ impl Work {
             Self::Cold => format!("{STEPS} trivial RUN steps, cold"),
             Self::Cached => format!("{STEPS} trivial RUN steps, all cached"),
             Self::Run => "`run --rm --network none IMAGE true`".to_owned(),
+            Self::Read => format!("{LINES} lines of Dockerfile read, tree printed as JSON"),
+            Self::Check => format!("{LINES} lines of Dockerfile checked"),
         }
     }
 
@@ -45,7 +54,7 @@ impl Work {
     fn rounds(self, builds: usize) -> usize {
         match self {
             Self::Cold => builds,
-            Self::Cached | Self::Run => 10 * builds,
+            Self::Cached | Self::Run | Self::Read | Self::Check => 10 * builds,
         }
     }
 }

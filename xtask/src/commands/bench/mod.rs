@@ -4,6 +4,7 @@
 //! Stores are on a tmpfs. Peak memory comes from one more run of each, under `time`.
 
 mod contest;
+mod language;
 mod machine;
 mod peers;
 mod table;
@@ -73,6 +74,7 @@ pub fn run(options: &Options) -> Result<()> {
         let rootless = Kiln::at(kiln.program().to_owned(), store.join("store"), &user);
         peers::kiln(&mut contest, &ground, &rootless, "kiln, ordinary user");
     }
+    language::add(&mut contest, &scratch, &kiln)?;
     let missing = peers::add_installed(&mut contest, &ground, &scratch)?;
     for work in Work::ALL {
         contest.play(work, options.rounds)?;
