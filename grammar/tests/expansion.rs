@@ -318,3 +318,30 @@ fn deep_nesting_is_an_error_not_a_crash() {
     let word = "${a:-".repeat(100_000);
     assert!(expand(&word, '\\', &usual()).is_err());
 }
+
+#[test]
+fn results_that_would_fill_the_memory_are_errors() {
+    let half = "x".repeat(1 << 19);
+    let values = variables(&[("A", &half)]);
+    let fails = |word: &str| expand(word, '\\', &values).unwrap_err().reason;
+    assert_eq!(expand("$A$A", '\\', &values).unwrap().len(), 1 << 20);
+    let too_long = "the result is longer than 1048576 bytes";
+    let words = [
+        "$A$A$A",
+        "${A}\"$A$A\"",
+        "\"$A$A$A\"",
+        "${B:-$A$A$A}",
+        "${A//x/yyy}",
+        "${A//*/\\$0\\$0\\$0}",
+    ];
+    for word in words {
+        assert_eq!(fails(word), too_long, "{word}");
+    }
+    let pattern = "?".repeat(1 << 10);
+    for word in [format!("${{A#{pattern}}}"), format!("${{A/{pattern}/}}")] {
+        assert_eq!(
+            fails(&word),
+            "the pattern and the value are too long for each other"
+        );
+    }
+}

@@ -267,6 +267,15 @@ fn trap_25_triggers_are_parsed_by_the_same_rules() {
 }
 
 #[test]
+fn a_chain_of_triggers_is_refused_however_long() {
+    let refused = ["Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"];
+    assert_eq!(errors("FROM a\nONBUILD ONBUILD RUN x\n"), refused);
+    assert_eq!(errors("FROM a\nONBUILD ONBUILD\n"), refused);
+    let chain = format!("FROM a\n{}RUN x\n", "ONBUILD ".repeat(100_000));
+    assert_eq!(errors(&chain), refused);
+}
+
+#[test]
 fn trap_26_labels_in_both_forms() {
     let expanded = |text: &str| match in_stage(text).kind {
         InstructionKind::Label(pairs) => (

@@ -9,6 +9,10 @@ use super::{ExpandError, Expansion, Variables};
 /// How deep `${a:-${b:-...}}` may nest. Nobody writes ten; the limit keeps hostile input off the stack.
 const MAX_DEPTH: usize = 100;
 
+/// How many bytes a word with variables may become. No program can be given more than 128 KiB in one string; a variable that is
+/// set to itself twice, thirty times over, would fill any memory.
+const MAX_LENGTH: usize = 1 << 20;
+
 /// Settings of one expansion. [`Lexer::new`] gives those for instruction words.
 #[derive(Clone, Copy, Debug)]
 pub struct Lexer {
@@ -211,6 +215,7 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
             match character {
                 '$' => {
                     let value = self.dollar()?;
+                    fits(text.len() + value.len())?;
                     let place = (start, self.position);
                     value
                         .chars()
@@ -223,6 +228,9 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
                     } else {
                         self.single_quotes()?
                     };
+                    if value.len() > self.position - start {
+                        fits(text.len() + value.len())?;
+                    }
                     words.raw(&value, (start, self.position));
                     text.push_str(&value);
                 }
@@ -308,7 +316,11 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
                     }
                     return Ok(text);
                 }
-                Some('$') => text.push_str(&self.dollar()?),
+                Some('$') => {
+                    let value = self.dollar()?;
+                    fits(text.len() + value.len())?;
+                    text.push_str(&value);
+                }
                 Some(character) => {
                     self.next();
                     self.quoted_character(character, &mut text);
@@ -404,6 +416,7 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
                     .map_or((false, word.as_str()), |rest| (true, rest));
                 let pattern = Pattern::parse(pattern, greedy)?;
                 let value = value.unwrap_or_default();
+                pattern.affords(value)?;
                 Ok(if operator == '#' {
                     pattern.trim_start(value)
                 } else {
@@ -434,11 +447,12 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
         }
         let pattern = Pattern::parse(&pattern, true)?;
         let value = value.unwrap_or_default();
-        Ok(if all {
-            pattern.replace_all(value, &replacement)
+        pattern.affords(value)?;
+        if all {
+            pattern.replace_all(value, &replacement, fits)
         } else {
-            pattern.replace_first(value, &replacement)
-        })
+            Ok(pattern.replace_first(value, &replacement))
+        }
     }
 
     /// At the end of the input whatever went wrong is the missing end of the substitution.
@@ -471,6 +485,14 @@ fn heredoc_operator(text: &str) -> usize {
         Some(rest) => text.len() - rest.trim_start_matches([' ', '\t', '\r']).len(),
         None => 1,
     }
+}
+
+/// Whether a word with variables may be that long.
+fn fits(length: usize) -> Result<(), String> {
+    if length <= MAX_LENGTH {
+        return Ok(());
+    }
+    Err(format!("the result is longer than {MAX_LENGTH} bytes"))
 }
 
 const MISSING_BRACE: &str = "syntax error: missing '}'";

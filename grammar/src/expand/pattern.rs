@@ -78,9 +78,22 @@ impl Pattern {
         }
     }
 
+    /// Whether matching against `value` takes a reasonable amount of memory.
+    pub fn affords(&self, value: &str) -> Result<(), String> {
+        if self.tokens.len().saturating_mul(value.len() + 1) <= MAX_PLACES {
+            return Ok(());
+        }
+        Err("the pattern and the value are too long for each other".to_owned())
+    }
+
     /// `value` with all matches replaced. Here, and only here, `$0`, `${name}` and `$$` in the replacement are template references, as
-    /// in the reference: `$0` is the match, other names are empty, `$$` is a dollar sign.
-    pub fn replace_all(&self, value: &str, replacement: &str) -> String {
+    /// in the reference: `$0` is the match, other names are empty, `$$` is a dollar sign. `fits` refuses a result of some length.
+    pub fn replace_all(
+        &self,
+        value: &str,
+        replacement: &str,
+        fits: fn(usize) -> Result<(), String>,
+    ) -> Result<String, String> {
         let text: Vec<char> = value.chars().collect();
         let matcher = Matcher::new(&self.tokens, self.greedy, &text);
         let (mut result, mut copied, mut start, mut last_end) = (String::new(), 0, 0, None);
@@ -92,15 +105,18 @@ impl Pattern {
             // An empty match right behind the previous match does not count.
             if end > start || last_end != Some(start) {
                 result.extend(&text[copied..start]);
-                push_template(&mut result, replacement, &text[start..end]);
+                push_template(&mut result, replacement, &text[start..end], fits)?;
                 (copied, last_end) = (end, Some(end));
             }
             start = if end > start { end } else { start + 1 };
         }
         result.extend(&text[copied..]);
-        result
+        Ok(result)
     }
 }
+
+/// Most places that a [`Matcher`] remembers: a pattern of a hundred characters against a value of half a megabyte.
+const MAX_PLACES: usize = 1 << 26;
 
 /// The places where each rest of a pattern can match: a table filled from the end, so that no input makes matching slow.
 struct Matcher<'a> {
@@ -172,7 +188,12 @@ impl<'a> Matcher<'a> {
     }
 }
 
-fn push_template(result: &mut String, template: &str, matched: &[char]) {
+fn push_template(
+    result: &mut String,
+    template: &str,
+    matched: &[char],
+    fits: fn(usize) -> Result<(), String>,
+) -> Result<(), String> {
     let mut rest = template;
     while let Some(dollar) = rest.find('$') {
         result.push_str(&rest[..dollar]);
@@ -197,10 +218,12 @@ fn push_template(result: &mut String, template: &str, matched: &[char]) {
         }
         if name.bytes().all(|digit| digit == b'0') && name.len() == 1 {
             result.extend(matched);
+            fits(result.len())?;
         }
         rest = after;
     }
     result.push_str(rest);
+    fits(result.len())
 }
 
 fn is_template_name(character: char) -> bool {

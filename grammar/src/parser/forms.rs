@@ -49,6 +49,22 @@ pub(super) fn read(
     range: Range<usize>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Syntax> {
+    read_at(line, range, Depth::Instruction, diagnostics)
+}
+
+/// Triggers have none of their own: a chain of them, however long, is not followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Instruction,
+    Trigger,
+}
+
+fn read_at(
+    line: &Line<'_>,
+    range: Range<usize>,
+    depth: Depth,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Syntax> {
     let head = grammar::head(line.get(&range))?;
     let name = line.word(shift(&head.name, range.start));
     let flags = head
@@ -67,14 +83,22 @@ pub(super) fn read(
         heredocs: Vec::new(),
         trigger: None,
     };
+    let keyword = syntax.keyword();
+    let form = form(&keyword);
+    if depth == Depth::Trigger && matches!(form, Some(Form::Trigger)) {
+        // The instruction that it is a trigger of says so.
+        syntax.readable = false;
+        return Some(syntax);
+    }
     if rest.is_empty() {
         return Some(syntax);
     }
-    let keyword = syntax.keyword();
-    match form(&keyword) {
+    match form {
         // Reported where the instruction gets its meaning.
         None => {}
-        Some(Form::Trigger) => syntax.trigger = read(line, rest, diagnostics).map(Box::new),
+        Some(Form::Trigger) => {
+            syntax.trigger = read_at(line, rest, Depth::Trigger, diagnostics).map(Box::new);
+        }
         Some(form) => match arguments(form, &keyword, line, rest) {
             Ok(arguments) => syntax.arguments = arguments,
             Err(diagnostic) => {
