@@ -15,6 +15,7 @@ use super::containers::Container;
 use super::control::{Channel, ExecRequest, ProcessRequest, Reply, Request, receive_descriptor};
 use super::environment;
 use super::error::{Context, Error, Result};
+use super::lock::MonitorLock;
 use super::log::Stream;
 use super::removal;
 use super::session::Session;
@@ -22,6 +23,9 @@ use super::signals::{KILL, parse_signal};
 use super::start::{Attach, Pipes};
 use super::state::Status;
 use crate::WindowSize;
+
+/// How long a removal waits before it asks again for a lock that a starting or ending monitor holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Seconds between the stop signal and SIGKILL: docker's.
 const STOP_TIMEOUT: u32 = 10;
@@ -199,11 +203,44 @@ impl Container {
                 timeout: None,
             })?;
         }
+        // Held until it is gone: nobody can start what is being removed.
+        let _lock = match self.take_lock(force)? {
+            Some(lock) => lock,
+            None if self.directory.exists() => {
+                return Err(Error::CannotRemoveRunning(self.config.name.clone()));
+            }
+            None => return Ok(()),
+        };
         removal::remove(
             self.root(),
             &self.config,
             volumes || self.config.auto_remove,
         )
+    }
+
+    /// Takes the place of its monitor. One that is about to end is waited for; so is a start under way, which `force` undoes. `None`
+    /// when it runs after all, or when nothing is left to be locked.
+    fn take_lock(&self, force: bool) -> Result<Option<MonitorLock>> {
+        let path = self.directory.join("monitor.lock");
+        while self.directory.exists() {
+            match MonitorLock::take(&path) {
+                Ok(Some(lock)) => return Ok(Some(lock)),
+                Ok(None) if !force => match self.state() {
+                    Ok(state) if state.status == Status::Running => return Ok(None),
+                    Err(error) if self.directory.exists() => return Err(error),
+                    _ => {}
+                },
+                Ok(None) => self.end(&Request::Stop {
+                    signal: Some(KILL),
+                    timeout: None,
+                })?,
+                Err(_) if !self.directory.exists() => {}
+                Err(error) => return Err(error),
+            }
+            // Not yet listening, or just ending: both take a moment.
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        Ok(None)
     }
 
     /// Sends a request that is answered at the container's end.

@@ -16,6 +16,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("missing_programs_have_dockers_codes", missing),
     ("wait_gives_the_exit_code", wait),
     ("a_running_container_is_not_removed", refuse_removal),
+    (
+        "a_removal_during_a_start_leaves_no_process",
+        removal_during_start,
+    ),
     ("names_and_prefixes", names),
     ("the_process_is_set_up_as_docker_does", setup),
     ("inspect_has_dockers_shape", inspect),
@@ -236,6 +240,28 @@ fn wait(context: &Context) {
     assert_eq!(finish(session, b"go\n").code(), 4);
     assert_eq!(waiter.join().unwrap(), 4);
     assert_eq!(container.wait().unwrap(), 4, "and afterwards");
+}
+
+fn removal_during_start(context: &Context) {
+    // No other process of this machine sleeps that long.
+    let seconds = (1_000_000 + std::process::id()).to_string();
+    for _ in 0..20 {
+        let container = context.create(&context.shell(&format!("exec sleep {seconds}")));
+        std::thread::scope(|scope| {
+            let start = scope.spawn(|| context.try_start(&container, Attach::default()).map(drop));
+            container.remove(true, true).unwrap();
+            // Who was first decides whether it started.
+            let _ = start.join().unwrap();
+        });
+        assert!(context.containers.find(container.id().as_str()).is_err());
+    }
+    let command = format!("sleep\0{seconds}\0");
+    let left = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok())
+        .filter(|line| line.as_slice() == command.as_bytes())
+        .count();
+    assert_eq!(left, 0, "processes that no record names");
 }
 
 fn refuse_removal(context: &Context) {

@@ -76,7 +76,10 @@ fn start(
                 pidfd_inode: None,
             };
             state.run(&request.boot_id, monitor, identity(&init), proxies.ports());
-            state.write(&directory, false)?;
+            if let Err(error) = state.write(&directory, false) {
+                end_unrecorded(&init);
+                return Err(error);
+            }
             Ok(Monitor {
                 parent,
                 config,
@@ -276,6 +279,13 @@ fn carry_ports(bound: Vec<Bound>, init: &Started) -> Result<Proxies> {
             .context(|| "joining the container's network".to_owned())?;
     }
     Ok(Proxies::new(bound))
+}
+
+/// Nobody would ever find a process again that no record names.
+fn end_unrecorded(init: &Started) {
+    if rustix::process::pidfd_send_signal(&init.pidfd, rustix::process::Signal::KILL).is_ok() {
+        let _ = init.reap();
+    }
 }
 
 fn identity(process: &Started) -> ProcessIdentity {
