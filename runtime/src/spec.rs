@@ -193,7 +193,7 @@ pub enum MountSource {
 /// The network of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// The host's, with abstract sockets and signals out of reach where the kernel has Landlock scopes.
+    /// The host's, with abstract sockets out of reach where the kernel has Landlock scopes.
     Host,
     /// An own network namespace with nothing but loopback.
     None,

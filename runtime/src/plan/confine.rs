@@ -50,7 +50,7 @@ pub(super) struct Confinement<'a> {
     pub process: &'a Process,
     pub security: Security,
     pub seccomp: Seccomp,
-    /// Whether Landlock keeps it from the host's abstract sockets and processes.
+    /// Whether Landlock keeps it from the host's abstract sockets.
     pub scoped: bool,
 }
 

@@ -149,7 +149,7 @@ pub(crate) enum Operation {
     Limits { limits: Vec<Limit> },
     /// Goes to the working directory.
     Directory { path: CString },
-    /// Puts abstract sockets and processes outside out of reach.
+    /// Puts abstract sockets outside out of reach.
     Scope,
     /// Forbids gaining privileges by exec.
     NoNewPrivileges,

@@ -30,10 +30,11 @@ pub fn landlock_version() -> u32 {
         .map_or(0, |version| version as u32)
 }
 
-/// Puts abstract Unix sockets and signals of processes outside out of reach (Landlock 6, Linux 6.12).
+/// Puts abstract Unix sockets of processes outside out of reach (Landlock 6, Linux 6.12). Signals need no scope, which would part an
+/// exec from the container that it is in: no process outside has a number in the container's pid namespace.
 pub fn landlock_scope() -> Result<(), Errno> {
-    /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL`.
-    const SCOPES: u64 = 3;
+    /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET`.
+    const SCOPES: u64 = 1;
     #[repr(C)]
     struct Ruleset {
         files: u64,

@@ -12,6 +12,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("stop_kills_after_its_time", stubborn),
     ("stop_signal_of_the_image", stop_signal),
     ("exec_runs_inside", exec_inside),
+    (
+        "exec_signals_the_container_on_the_hosts_network",
+        exec_signals,
+    ),
     ("exec_fails_with_dockers_codes", exec_failures),
     ("missing_programs_have_dockers_codes", missing),
     ("wait_gives_the_exit_code", wait),
@@ -153,6 +157,16 @@ fn exec_inside(context: &Context) {
     assert_eq!(exec(&container, "kill -9 $$").code(), 137);
     // What an exec leaves behind does not hold it up.
     assert_eq!(exec(&container, "sleep 1000 & echo done").stdout, "done\n");
+}
+
+fn exec_signals(context: &Context) {
+    let container = context.detached(&CreateOptions {
+        network: Some("host".to_owned()),
+        ..context.shell("exec sleep 1000")
+    });
+    assert_eq!(exec(&container, "kill -0 1").code(), 0);
+    container.kill("KILL").unwrap();
+    assert_eq!(container.wait().unwrap(), 137);
 }
 
 fn exec_failures(context: &Context) {
