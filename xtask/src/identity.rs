@@ -81,12 +81,6 @@ impl Identity {
         command
     }
 
-    /// Whether this user can list the directory `path`.
-    pub fn can_read(&self, path: &Path) -> Result<bool> {
-        let output = self.command("ls").arg(path).output().context("run ls")?;
-        Ok(output.status.success())
-    }
-
     /// Gives `path` to this user.
     pub fn take(&self, path: &Path) -> Result<()> {
         std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))

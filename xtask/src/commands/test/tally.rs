@@ -34,11 +34,6 @@ impl Tally {
         }
     }
 
-    /// Counts something that could not be played.
-    pub fn skip(&mut self) {
-        self.skipped += 1;
-    }
-
     /// The number of failures.
     pub fn failed(&self) -> usize {
         self.failures.len()
