@@ -19,6 +19,9 @@ const SCRIPTS: &str = "/dev/pipes";
 /// How much of a heredoc's first line the name of its step shows.
 const SHOWN: usize = 40;
 
+/// The longest path that a process can name in one call (`PATH_MAX` without its final zero byte).
+const PATH_LIMIT: usize = 4095;
+
 impl Lowering<'_> {
     pub(super) fn run_step(
         &mut self,
@@ -93,7 +96,15 @@ impl Lowering<'_> {
         instruction: &Instruction,
         path: &Word,
     ) -> Result<()> {
+        let span = path.span;
         let path = clean_path(&state.absolute(&expand(state, path)?));
+        if path.len() > PATH_LIMIT {
+            let message = format!(
+                "the working directory has {} bytes: the kernel takes paths of at most {PATH_LIMIT}",
+                path.len()
+            );
+            return Err(fault(code::VALUE, span, message));
+        }
         let created_by = format!("WORKDIR {path}");
         state.config.config.working_dir.clone_from(&path);
         let origin = state.origin(instruction, &created_by);

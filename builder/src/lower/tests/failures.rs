@@ -4,7 +4,12 @@ use super::*;
 
 #[test]
 fn messages() {
+    let deep = format!("FROM debian\nWORKDIR {}\n", "a/".repeat(3000));
     for (text, expected) in [
+        (
+            deep.as_str(),
+            "the working directory has 6000 bytes: the kernel takes paths of at most 4095",
+        ),
         ("FROM debian\nCOPY --from=7 / /\n", "invalid stage index 7"),
         (
             "FROM debian AS a\nCOPY --from=b / /\nFROM debian AS b\nCOPY --from=a / /\n",
