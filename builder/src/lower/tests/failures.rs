@@ -8,7 +8,7 @@ fn messages() {
     for (text, expected) in [
         (
             deep.as_str(),
-            "the working directory has 6000 bytes: the kernel takes paths of at most 4095",
+            "the working directory has 6004 bytes: the kernel takes paths of at most 4095",
         ),
         ("FROM debian\nCOPY --from=7 / /\n", "invalid stage index 7"),
         (
