@@ -46,7 +46,24 @@ pub(crate) fn check(from: &Url, to: &Url, plain_allowed: bool) -> Result<()> {
     {
         return refuse("it leads from a public host to a private address");
     }
+    if is_link_local(&host) && from.host().as_ref() != Some(&host) {
+        return refuse(
+            "it leads to a link-local address, where clouds keep their metadata services",
+        );
+    }
     Ok(())
+}
+
+/// True for literal addresses that nothing but the own link has. No registry sends anybody there, not even a local one.
+fn is_link_local(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(_) => false,
+        Host::Ipv4(address) => address.is_link_local(),
+        Host::Ipv6(address) => match address.to_ipv4_mapped() {
+            Some(mapped) => mapped.is_link_local(),
+            None => address.is_unicast_link_local(),
+        },
+    }
 }
 
 /// True for names and literal addresses that mean this machine or its own network.
@@ -149,6 +166,14 @@ mod tests {
             .is_ok()
         );
         assert!(check(&public, &url("http://10.0.0.2/x"), true).is_ok());
+        let local = url("http://127.0.0.1:5000/v2/");
+        for wrong in [
+            "http://169.254.169.254/x",
+            "http://[fe80::1]/x",
+            "http://[::ffff:169.254.169.254]/x",
+        ] {
+            assert!(check(&local, &url(wrong), true).is_err(), "{wrong}");
+        }
     }
 
     #[test]
