@@ -57,16 +57,6 @@ pub(crate) fn why(before: Option<&Slot>, now: &Slot) -> String {
     if let Some(reason) = operation_change(&before.operation, &now.operation) {
         return reason;
     }
-    if before.root != now.root {
-        return if before.root_name == now.root_name {
-            format!("what it is built on changed: {}", now.root_name)
-        } else {
-            format!(
-                "it is built on {} instead of {}",
-                now.root_name, before.root_name
-            )
-        };
-    }
     if before.files != now.files {
         return files_change(&before.files, &now.files);
     }
@@ -76,6 +66,18 @@ pub(crate) fn why(before: Option<&Slot>, now: &Slot) -> String {
         .find(|source| !before.sources.contains(source));
     if let Some((_, name)) = changed {
         return format!("the files it takes from {name} changed");
+    }
+    // Last: the key of what lies below also moves when a step down there was written anew and gave the same files, so
+    // it explains a step only when nothing of the step's own does.
+    if before.root != now.root {
+        return if before.root_name == now.root_name {
+            format!("what it is built on changed: {}", now.root_name)
+        } else {
+            format!(
+                "it is built on {} instead of {}",
+                now.root_name, before.root_name
+            )
+        };
     }
     "its earlier result is no longer in the store".to_owned()
 }
@@ -245,8 +247,12 @@ mod tests {
             "variable V is gone",
         );
         check(
-            &slot(before.operation.clone(), "b", &[]),
+            &slot(before.operation.clone(), "b", &[("x", "1"), ("y", "1")]),
             "what it is built on changed: [1/2] FROM base",
+        );
+        check(
+            &slot(before.operation.clone(), "b", &[("x", "2"), ("y", "1")]),
+            "1 file changed: x",
         );
         check(
             &slot(before.operation.clone(), "a", &[("x", "2"), ("z", "1")]),
