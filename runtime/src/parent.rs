@@ -120,12 +120,13 @@ impl Parent {
             .map_err(failed("write a private file"))?;
         let arguments = StringArray::new(plan.program.argv.clone());
         let environment = StringArray::new(plan.program.env.clone());
-        let launch = Launch {
+        let mut launch = Launch {
             plan,
             fds,
             contents: &contents,
             arguments: &arguments,
             environment: &environment,
+            late_cgroup: None,
         };
         let named = |index: Option<u32>, what| match index {
             None => Ok(None),
@@ -140,8 +141,15 @@ impl Parent {
         let (reader, writer) =
             pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(failed("make a pipe"))?;
         let cloned = match inside {
-            None => clone_child(plan.namespaces, cgroup)
-                .map_err(failed("create the container's namespaces"))?,
+            None => match clone_child(plan.namespaces, cgroup) {
+                // Before 5.7, or filtered: the child moves itself, and makes its cgroup namespace after that.
+                Err(Errno::NOSYS | Errno::TOOBIG | Errno::INVAL) if cgroup.is_some() => {
+                    launch.late_cgroup = cgroup;
+                    clone_child(plan.namespaces & !(libc::CLONE_NEWCGROUP as u64), None)
+                }
+                other => other,
+            }
+            .map_err(failed("create the container's namespaces"))?,
             Some(init) => clone_child_inside(init, cgroup)
                 .map_err(failed("enter the container's process namespace"))?,
         };

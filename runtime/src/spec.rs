@@ -4,6 +4,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cgroup::Membership;
+
 /// One process in its own root file system.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -37,8 +39,8 @@ pub struct Spec {
     pub seccomp: Seccomp,
     /// Size of `/dev/shm` in bytes.
     pub shm_size: u64,
-    /// A cgroup v2 directory that the process is born into.
-    pub cgroup: Option<Arc<OwnedFd>>,
+    /// The cgroup that the process is born into, see [`crate::cgroup::Cgroup::membership`].
+    pub cgroup: Option<Membership>,
 }
 
 impl Spec {
@@ -259,8 +261,8 @@ pub struct Join {
     pub seccomp: Seccomp,
     /// The network that the container was started with.
     pub network: Network,
-    /// The container's cgroup v2 directory.
-    pub cgroup: Option<Arc<OwnedFd>>,
+    /// The container's cgroup.
+    pub cgroup: Option<Membership>,
 }
 
 /// How a process ended.

@@ -1,8 +1,9 @@
 //! What a process gives up before its program runs.
 
 use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -24,6 +25,22 @@ pub(super) fn start_session<'a>() -> Done<'a> {
         Ok(()) | Err(Errno::NOSYS | Errno::DQUOT | Errno::PERM) => Ok(()),
         Err(errno) => Err(errno).doing("join a session keyring"),
     }
+}
+
+/// Moves this process with a `cgroup.procs` that is open for writing.
+pub(super) fn move_into<'a>(procs: BorrowedFd<'_>) -> Done<'a> {
+    rustix::io::write(procs, b"0")
+        .map(drop)
+        .doing("move into the cgroup")
+}
+
+/// Moves this process into a cgroup v2 directory, and makes that the root of what it sees of cgroups.
+pub(super) fn enter_cgroup<'a>(directory: BorrowedFd<'_>) -> Done<'a> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let procs = rustix::fs::openat(directory, c"cgroup.procs", flags, Mode::empty())
+        .doing("open the cgroup")?;
+    move_into(procs.as_fd())?;
+    sys::process::unshare(libc::CLONE_NEWCGROUP).doing("make a cgroup namespace")
 }
 
 pub(super) fn set_limits(limits: &[Limit]) -> Done<'_> {

@@ -37,6 +37,8 @@ pub(crate) struct Launch<'a> {
     pub arguments: &'a StringArray,
     /// The program's environment.
     pub environment: &'a StringArray,
+    /// A cgroup v2 directory that the clone could not place the child in.
+    pub late_cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// An operation that failed: what was tried, on what, and why.
@@ -108,8 +110,10 @@ pub(crate) fn run(
         times[0] = now();
         count = 1;
     }
-    for operation in &launch.plan.operations {
-        if let Err(failure) = child.perform(operation) {
+    let late = launch.late_cgroup.map_or(Ok(()), confine::enter_cgroup);
+    for (index, operation) in launch.plan.operations.iter().enumerate() {
+        let entered = if index == 0 { late } else { Ok(()) };
+        if let Err(failure) = entered.and_then(|()| child.perform(operation)) {
             // Nothing is left to do if even the report fails.
             let _ = reporter.send(&Record::Failed {
                 what: Bytes(failure.what.as_bytes().to_vec()),
@@ -160,6 +164,15 @@ pub(crate) fn now() -> u64 {
 impl<'a> Child<'a> {
     fn perform(&mut self, operation: &'a Operation) -> Done<'a> {
         match operation {
+            Operation::Cgroup { moves, namespace } => {
+                for procs in moves {
+                    confine::move_into(self.fd(*procs)?)?;
+                }
+                if *namespace {
+                    process::unshare(libc::CLONE_NEWCGROUP).doing("make a cgroup namespace")?;
+                }
+                Ok(())
+            }
             Operation::Overlay { overlay } => self.mount_root(overlay),
             Operation::Proc => self.mount_proc(),
             Operation::Sys { read_only, cgroup } => self.mount_sys(*read_only, *cgroup),

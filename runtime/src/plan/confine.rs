@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::mounts::{Attachments, c_string};
 use super::{Limit, Operation, Plan, Prepared, Program};
+use crate::cgroup::Membership;
 use crate::{Capabilities, Join, LaunchError, Network, Process, Seccomp, Security, Stdio, seccomp};
 
 /// `PATH` for programs without one, as Docker has it.
@@ -43,6 +44,19 @@ pub(super) fn streams(
             }
         }
     }
+}
+
+/// The v2 directory to be born into, and the v1 files to move oneself with.
+pub(super) fn cgroup(
+    membership: Option<&Membership>,
+    attached: &mut Attachments,
+) -> (Option<u32>, Vec<u32>) {
+    let Some(Membership { unified, moves }) = membership else {
+        return (None, Vec::new());
+    };
+    let unified = unified.as_ref().map(|fd| attached.fd(Arc::clone(fd)));
+    let moves = moves.iter().map(|fd| attached.fd(Arc::clone(fd))).collect();
+    (unified, moves)
 }
 
 /// What a process may do.
@@ -170,7 +184,11 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
         scoped: join.network == Network::Host,
     };
     operations.extend(confinement.operations(streams)?);
-    let cgroup = join.cgroup.clone().map(|fd| attached.fd(fd));
+    let (cgroup, moves) = cgroup(join.cgroup.as_ref(), &mut attached);
+    if !moves.is_empty() {
+        let namespace = false;
+        operations.insert(0, Operation::Cgroup { moves, namespace });
+    }
     let plan = Plan {
         namespaces: 0,
         inside: Some(init),

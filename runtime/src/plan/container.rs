@@ -60,7 +60,13 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
         scoped: spec.network == Network::Host,
     };
     operations.extend(confinement.operations(streams)?);
-    let cgroup = spec.cgroup.clone().map(|fd| attached.fd(fd));
+    let (cgroup, moves) = confine::cgroup(spec.cgroup.as_ref(), &mut attached);
+    if !moves.is_empty() {
+        // The namespace shows the cgroup that its maker is in: it has to wait for the move.
+        namespaces &= !libc::CLONE_NEWCGROUP;
+        let namespace = true;
+        operations.insert(0, Operation::Cgroup { moves, namespace });
+    }
     Ok(Prepared {
         plan: Plan {
             namespaces: namespaces as u64,

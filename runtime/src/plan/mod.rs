@@ -90,6 +90,9 @@ wire_struct!(Program {
 /// One operation of a launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operation {
+    /// Moves the process into cgroups of v1, whose `cgroup.procs` these are, and with `namespace` makes them the root of what it
+    /// sees of cgroups.
+    Cgroup { moves: Vec<u32>, namespace: bool },
     /// Mounts the overlay as the new root.
     Overlay { overlay: Overlay },
     /// Mounts procfs on `/proc`.
@@ -186,6 +189,7 @@ wire_enum!(Operation {
     20 => Filter { program },
     21 => Credentials { uid, gid, groups, capabilities },
     22 => Overlay { overlay },
+    23 => Cgroup { moves, namespace },
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -259,6 +263,7 @@ impl Operation {
     /// What the operation does, in a word or two.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Cgroup { .. } => "cgroup",
             Self::Overlay { .. } => "overlay",
             Self::Proc => "proc",
             Self::Sys { .. } => "sys and cgroup",

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kiln_runtime::cgroup::{Cgroup, Hierarchy, Limits};
+use kiln_runtime::cgroup::{Cgroup, Hierarchy, Limits, Membership};
 use kiln_runtime::{
     Exit, Join, Launcher, LauncherOptions, Network, Parent, Process, Seccomp, Security, Spec,
     Stdio, WindowSize,
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("many_at_once", many),
     ("orphans_end_with_the_step", orphans),
     ("a_step_is_born_into_its_cgroup", cgroup),
+    ("limits_hold", limits),
     ("a_terminal_is_complete", terminal),
     ("monitors_start_and_join", monitor),
     ("a_monitor_outlives_its_launcher", monitor_stays),
@@ -120,42 +122,65 @@ fn orphans(context: &Context) {
     assert!(started.elapsed() < Duration::from_secs(100));
 }
 
+/// A cgroup v2 directory takes the process at its birth, without any limit.
 fn cgroup(context: &Context) {
     let name = format!("kiln-test-{}", std::process::id());
-    let group = match Cgroup::create(&name, &Limits::default()) {
-        Ok(group) => group,
-        Err(error) => return println!("skipped: needs a cgroup v2 directory of its own ({error})"),
+    let Some(path) = Hierarchy::read().own.map(|own| own.join(&name)) else {
+        return println!("skipped: needs cgroup v2");
     };
+    if let Err(error) = std::fs::create_dir(&path) {
+        return println!("skipped: needs a cgroup v2 directory of its own ({error})");
+    }
+    let directory = File::open(&path).expect("the cgroup");
     let mut spec = shell(context, "cat /proc/self/cgroup; sleep 1000");
-    spec.cgroup = Some(group.directory());
+    spec.cgroup = Some(Membership::unified(Arc::new(directory.into())));
     let child = context.launcher.spawn(&spec, silent()).expect("a step");
     let found =
         std::fs::read_to_string(format!("/proc/{}/cgroup", child.pid())).expect("its cgroup");
     assert!(found.contains(&name), "{found}");
-    group.kill().expect("its end");
+    std::fs::write(path.join("cgroup.kill"), "1").expect("its end");
     assert_eq!(child.wait().expect("an end"), Exit::Signal(9));
-    // The kernel lets go of the directory a little later.
+    gone(|| std::fs::remove_dir(&path));
+}
+
+/// Limits hold, on whichever kind of host this is, and the process sees its cgroup as the root.
+fn limits(context: &Context) {
+    let limits = Limits {
+        memory: Some(32 << 20),
+        cpu_quota: Some(50_000),
+        processes: Some(5),
+        ..Limits::default()
+    };
+    let created = Cgroup::create(&format!("kiln-limits-{}", std::process::id()), &limits);
+    let Some(group) = created.cgroup.filter(|_| created.unmet.is_empty()) else {
+        let unmet: Vec<_> = created.unmet.iter().map(ToString::to_string).collect();
+        return println!("skipped: needs controllers ({})", unmet.join("; "));
+    };
+    let in_it = |script: &str| {
+        let mut spec = shell(context, script);
+        spec.cgroup = Some(group.membership().expect("the cgroup"));
+        run(context, &spec).1
+    };
+    let script = "for n in 1 2 3 4 5 6 7 8; do sleep 1000 & done 2>/dev/null; echo unlimited";
+    assert_eq!(in_it(script), "", "more processes than allowed");
+    assert!(!group.out_of_memory());
+    let seen = in_it(
+        "while IFS=: read -r number name path; do case $name in cpu|memory|pids) echo $path;; esac; done \
+         < /proc/self/cgroup",
+    );
+    assert_eq!(seen, "/\n/\n/\n", "the process sees where its cgroup is");
+    in_it("text=0123456789; while :; do text=$text$text; done");
+    assert!(group.out_of_memory(), "memory has no limit");
+    gone(|| group.remove());
+}
+
+/// The kernel lets go of a cgroup's directory a little after its last process.
+fn gone(remove: impl Fn() -> std::io::Result<()>) {
     let started = Instant::now();
-    while std::fs::remove_dir(group.path()).is_err() {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "the cgroup stays"
-        );
+    while let Err(error) = remove() {
+        let late = started.elapsed() > Duration::from_secs(20);
+        assert!(!late, "the cgroup stays: {error}");
         std::thread::sleep(Duration::from_millis(1));
-    }
-    if !Hierarchy::read()
-        .controllers
-        .iter()
-        .any(|controller| controller == "memory")
-    {
-        let limits = Limits {
-            memory: Some(1 << 30),
-            ..Limits::default()
-        };
-        let error = Cgroup::create(&name, &limits)
-            .expect_err("no controller")
-            .to_string();
-        assert!(error.contains("`memory`"), "{error}");
     }
 }
 
