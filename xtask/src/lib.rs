@@ -7,6 +7,7 @@
 
 pub mod background;
 pub mod busybox;
+pub mod debian;
 pub mod docker_registry;
 pub mod identity;
 pub mod interrupt;

@@ -38,7 +38,7 @@ const PACKAGES: &[Package] = &[
         name: "mmdebstrap",
         present: || has("mmdebstrap"),
         why: "makes the Debian base image",
-        tasks: &[For::Demo],
+        tasks: &[For::Demo, For::Test],
     },
     Package {
         name: "apache2-utils",
@@ -74,6 +74,30 @@ const PACKAGES: &[Package] = &[
         name: "pigz",
         present: || has("pigz"),
         why: "reads compressed layers back",
+        tasks: TESTS,
+    },
+    Package {
+        name: "curl",
+        present: || has("curl"),
+        why: "uses the web servers under test",
+        tasks: TESTS,
+    },
+    Package {
+        name: "postgresql-client",
+        present: || has("psql"),
+        why: "uses the PostgreSQL under test",
+        tasks: TESTS,
+    },
+    Package {
+        name: "mariadb-client",
+        present: || has("mariadb"),
+        why: "uses the MariaDB under test",
+        tasks: TESTS,
+    },
+    Package {
+        name: "redis-tools",
+        present: || has("redis-cli"),
+        why: "uses the Redis under test",
         tasks: TESTS,
     },
     Package {

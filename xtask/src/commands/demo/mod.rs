@@ -1,7 +1,6 @@
 //! `cargo xtask demo`: a real workload taken all the way, with kiln alone after its base image is in
 //! a registry.
 
-mod apt;
 mod base;
 mod journey;
 mod report;

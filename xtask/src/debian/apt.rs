@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use xtask::process;
+
+use crate::process;
 
 /// The release that the base image is made of.
 pub const SUITE: &str = "bookworm";
