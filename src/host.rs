@@ -192,6 +192,7 @@ impl Host {
         let settings = &self.settings;
         let mut options = ClientOptions {
             credentials: credentials(settings)?,
+            memory: Some(Arc::new(self.store.clone())),
             ..ClientOptions::default()
         };
         options.notice = Some(Arc::new(|event| {

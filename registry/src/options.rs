@@ -9,9 +9,13 @@ use url::Url;
 
 use crate::credentials::Credentials;
 use crate::event::Event;
+use crate::host::{HostMemory, UploadWay};
 
 /// Receives events that belong to no single operation, such as a wait that a registry asked for.
 pub type Notice = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Receives the lines of a trace: requests with their answers and the reasons of choices, without secrets.
+pub type Trace = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Settings of a [`Client`](crate::Client).
 #[derive(Clone)]
@@ -38,6 +42,12 @@ pub struct ClientOptions {
     pub timeouts: Timeouts,
     /// Told about waits.
     pub notice: Option<Notice>,
+    /// Told about every request and choice.
+    pub trace: Option<Trace>,
+    /// The most bytes of bodies that are moved in a second, in both directions together.
+    pub limit_rate: Option<u64>,
+    /// Keeps what is found out about registries from one run to the next.
+    pub memory: Option<Arc<dyn HostMemory>>,
 }
 
 impl Default for ClientOptions {
@@ -56,6 +66,9 @@ impl Default for ClientOptions {
             longest_wait: Duration::from_secs(300),
             timeouts: Timeouts::default(),
             notice: None,
+            trace: None,
+            limit_rate: None,
+            memory: None,
         }
     }
 }
@@ -77,6 +90,8 @@ pub struct HostOptions {
     pub tls: Option<Tls>,
     /// Further authorities for this registry (PEM texts).
     pub certificate_authorities: Vec<Vec<u8>>,
+    /// The way in which blobs are sent first; `None` means what is known of the registry.
+    pub upload: Option<UploadWay>,
 }
 
 /// How much a connection to a registry is protected.

@@ -59,6 +59,13 @@ impl Transport {
         &self.options
     }
 
+    /// Says in the trace why something is done.
+    pub(crate) fn explain(&self, text: impl FnOnce() -> String) {
+        if let Some(trace) = &self.options.trace {
+            trace(&text());
+        }
+    }
+
     /// Waiting times between attempts.
     pub(crate) fn backoff(&self) -> Backoff {
         // Beyond ten seconds patience should come from the server's own words.

@@ -10,8 +10,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use kiln_registry::{Client, ClientOptions, Credential, Credentials, Event, Secret};
-use kiln_store::{OverlayXattrs, Reference, Store, StoreOptions};
+use kiln_registry::{
+    Client, ClientOptions, Credential, Credentials, Event, Layout, ManifestName, PullOptions,
+    Pulled, PushOptions, Pushed, Result, Secret, pull, pull_from, push,
+};
+use kiln_store::{OverlayXattrs, Platform, Reference, Store, StoreOptions};
+
+use image::TestImage;
 
 /// A directory on a tmpfs where there is one: the tests write many small files.
 pub fn scratch() -> tempfile::TempDir {
@@ -51,17 +56,20 @@ pub fn client() -> Client {
     Client::new(quick_options()).unwrap()
 }
 
-pub fn client_as(registry: &str, username: &str, password: &str) -> Client {
+/// The settings of a client that is this user of one registry.
+pub fn options_as(registry: &str, username: &str, password: &str) -> ClientOptions {
     let credential = Credential::Basic {
         username: username.to_owned(),
         password: Secret::new(password),
     };
-    let credentials = Credentials::anonymous().with_given(registry, credential);
-    Client::new(ClientOptions {
-        credentials,
+    ClientOptions {
+        credentials: Credentials::anonymous().with_given(registry, credential),
         ..quick_options()
-    })
-    .unwrap()
+    }
+}
+
+pub fn client_as(registry: &str, username: &str, password: &str) -> Client {
+    Client::new(options_as(registry, username, password)).unwrap()
 }
 
 pub fn reference(text: &str) -> Reference {
@@ -90,4 +98,33 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
         "{program} {arguments:?} failed: {stderr}"
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A store with an image in it, which no registry has seen.
+pub async fn stored(root: &Path, image: &TestImage) -> Store {
+    image.write_layout(&root.join("layout"), "x");
+    let layout = Layout::open(&root.join("layout")).unwrap();
+    let store = store(&root.join("store"));
+    let name = ManifestName::Tag("x".to_owned());
+    pull_from(&layout, &name, &store, &Platform::host(), &[], &ignore)
+        .await
+        .unwrap();
+    store
+}
+
+/// Pulls for this machine.
+pub async fn pull_into(client: &Client, store: &Store, name: &Reference) -> Result<Pulled> {
+    let options = PullOptions::default();
+    pull(client, store, name, &Platform::host(), &options, &ignore).await
+}
+
+/// Pushes without further wishes.
+pub async fn push_from(
+    client: &Client,
+    store: &Store,
+    image: &TestImage,
+    name: &Reference,
+) -> Result<Pushed> {
+    let options = PushOptions::default();
+    push(client, store, &image.digest(), name, &options, &ignore).await
 }

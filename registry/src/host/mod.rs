@@ -1,5 +1,8 @@
 //! One registry: how it is reached, who we are there, and what it was seen to do.
 
+mod learned;
+mod profile;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::HeaderValue;
@@ -10,7 +13,12 @@ use url::Url;
 use crate::auth::{Asking, Authenticator, Scopes};
 use crate::error::{Error, Result};
 use crate::options::{ClientOptions, Tls};
+use crate::source::blocking;
 use crate::transport::{Answer, Meter, Request, Transport, Trust, is_loopback};
+
+pub(crate) use learned::Mounts;
+pub use learned::{HostKnowledge, HostMemory, UploadWay, parse_size};
+use profile::Profile;
 
 /// The name of Docker Hub in references, and the host that serves it.
 const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
@@ -27,29 +35,10 @@ pub(crate) struct Host {
     /// `https` or `http`, once that is certain.
     scheme: Mutex<Option<&'static str>>,
     mounts: watch::Sender<Mounts>,
+    profile: &'static Profile,
     upload_way: Mutex<UploadWay>,
-}
-
-/// How the body of a blob is sent to a registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UploadWay {
-    /// Whole, in the request that ends the upload.
-    Put,
-    /// Whole, in a request before that.
-    Patch,
-}
-
-/// What a registry does when it is asked to mount a blob that it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mounts {
-    /// Not seen yet.
-    Unknown,
-    /// A small blob is on its way that will tell.
-    Learning,
-    /// It answers 201.
-    Work,
-    /// It begins an upload all the same.
-    Ignored,
+    /// Set once the memory of earlier runs has been read.
+    recalled: tokio::sync::OnceCell<()>,
 }
 
 /// The one who finds out what mounts do. Dropped without a result, it leaves them unknown.
@@ -70,7 +59,12 @@ impl Drop for Learning<'_> {
 impl Host {
     pub(crate) fn new(name: &str, transport: Arc<Transport>) -> Self {
         let options: &ClientOptions = transport.options();
-        let configured = options.hosts.get(name).and_then(|host| host.tls);
+        let settings = options.hosts.get(name);
+        let configured = settings.and_then(|host| host.tls);
+        let profile = profile::of(name);
+        let way = settings
+            .and_then(|host| host.upload)
+            .unwrap_or(profile.first);
         let tls = configured.unwrap_or(if is_loopback(name) {
             Tls::Plain
         } else {
@@ -92,7 +86,9 @@ impl Host {
             tls,
             scheme: Mutex::new(scheme),
             mounts: watch::Sender::new(Mounts::Unknown),
-            upload_way: Mutex::new(UploadWay::Put),
+            profile,
+            upload_way: Mutex::new(way),
+            recalled: tokio::sync::OnceCell::new(),
             transport,
         }
     }
@@ -110,19 +106,78 @@ impl Host {
         self.trust.verify
     }
 
-    /// The way that worked last.
-    pub(crate) fn upload_way(&self) -> UploadWay {
-        *self
-            .upload_way
+    /// What is known of registries like it.
+    pub(crate) fn profile(&self) -> &'static Profile {
+        self.profile
+    }
+
+    /// Reads what earlier runs found out, once. What was found out only saves requests, so a memory that fails is none.
+    pub(crate) async fn recall(&self) {
+        let Some(memory) = self.transport.options().memory.clone() else {
+            return;
+        };
+        self.recalled
+            .get_or_init(|| async {
+                let name = self.name.clone();
+                let recalled = blocking("the record of a registry", move || memory.recall(&name));
+                let knowledge = recalled.await.unwrap_or_default();
+                let fixed = self.settings().is_some_and(|host| host.upload.is_some());
+                if let Some(way) = knowledge.upload.filter(|_| !fixed) {
+                    *self.way() = way;
+                }
+                if knowledge.mounts == Some(true) {
+                    self.mounts.send_if_modified(|mounts| {
+                        let unknown = *mounts == Mounts::Unknown;
+                        if unknown {
+                            *mounts = Mounts::Work;
+                        }
+                        unknown
+                    });
+                }
+                self.transport
+                    .explain(|| format!("{}: known from earlier runs: {knowledge:?}", self.name));
+            })
+            .await;
+    }
+
+    /// Writes down what is known now.
+    async fn keep(&self) {
+        let Some(memory) = self.transport.options().memory.clone() else {
+            return;
+        };
+        let way = *self.way();
+        let knowledge = HostKnowledge {
+            upload: (way != self.profile.first).then_some(way),
+            mounts: (self.mounts() == Mounts::Work).then_some(true),
+        };
+        let name = self.name.clone();
+        // Only requests are lost with it.
+        let _ = blocking("the record of a registry", move || {
+            memory.keep(&name, &knowledge)
+        })
+        .await;
+    }
+
+    fn settings(&self) -> Option<&crate::options::HostOptions> {
+        self.transport.options().hosts.get(&self.name)
+    }
+
+    fn way(&self) -> std::sync::MutexGuard<'_, UploadWay> {
+        self.upload_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn saw_upload_way(&self, way: UploadWay) {
-        *self
-            .upload_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = way;
+    /// The way that worked last.
+    pub(crate) fn upload_way(&self) -> UploadWay {
+        *self.way()
+    }
+
+    pub(crate) async fn saw_upload_way(&self, way: UploadWay) {
+        let changed = std::mem::replace(&mut *self.way(), way) != way;
+        if changed {
+            self.keep().await;
+        }
     }
 
     /// What is known of mounts now.
@@ -155,8 +210,10 @@ impl Host {
         ours.then_some(Learning(self))
     }
 
-    pub(crate) fn saw_mounts(&self, seen: Mounts) {
-        self.mounts.send_replace(seen);
+    pub(crate) async fn saw_mounts(&self, seen: Mounts) {
+        if self.mounts.send_replace(seen) != seen {
+            self.keep().await;
+        }
     }
 
     /// The URL of a path below `/v2/`.
