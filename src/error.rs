@@ -103,6 +103,14 @@ impl CommandError {
     }
 }
 
+#[cfg(test)]
+impl CommandError {
+    /// What a user reads.
+    pub fn text(&self) -> String {
+        self.message()
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for CommandError {
     fn from(error: E) -> Self {
         Self {

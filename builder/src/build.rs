@@ -12,10 +12,10 @@ use crate::cancel::Cancel;
 use crate::context::{ContextIndex, Contexts, IndexedHashes};
 use crate::error::BuildError;
 use crate::event::{Event, Sink};
-use crate::export::export;
+use crate::export::{BuiltTarget, ImageOptions, compose, store_image};
 use crate::graph::{Graph, VertexId};
 use crate::host::Host;
-use crate::lower::{Lowered, likely_bases, lower};
+use crate::lower::{Lowered, likely_bases, lower_into};
 use crate::request::BuildRequest;
 use crate::schedule::{self, Stopped, Work};
 use crate::step::{Done, Engine, Prepared, inputs, prepare, wanted};
@@ -23,12 +23,7 @@ use crate::step::{Done, Engine, Prepared, inputs, prepare, wanted};
 /// Builds the target of a Dockerfile, stores its image and gives it its names.
 pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<Built, BuildError> {
     let (file, mut warnings) = parse(request)?;
-    let bases = ImageBases::new(host, request.pull, events);
-    bases.fetch(&likely_bases(&file, request));
-    if host.cancel.is_cancelled() {
-        return Err(BuildError::Cancelled);
-    }
-    let lowered = lower(&file, request, &host.proxies, &bases).map_err(BuildError::Dockerfile)?;
+    let lowered = plan(&file, request, host, events)?;
     warnings.extend(lowered.warnings.iter().cloned());
     let names: Vec<String> = lowered
         .graph
@@ -46,23 +41,71 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
         events.event(Event::Warning(&message));
     }
     let done = result?;
-    let stage = lowered
-        .graph
-        .result()
-        .ok_or_else(|| BuildError::host("build", "the target stage is missing"))?;
     let result_of = |vertex: VertexId| -> Option<StepResult> {
         done[vertex].as_ref().and_then(|done| done.result.clone())
     };
-    let now = jiff::Timestamp::now().as_second();
-    let now = lowered
-        .source_date_epoch
-        .map_or(now, |latest| latest.min(now));
-    let image = export(&host.store, request, stage, now, result_of)?;
+    let epoch = lowered.source_date_epoch;
+    let targets: Vec<BuiltTarget> = lowered
+        .graph
+        .results()
+        .map(|stage| BuiltTarget::new(stage, &request.labels, epoch, result_of))
+        .collect();
+    let first = targets.first().ok_or_else(missing_target)?;
+    let exported = match &request.image {
+        Some(options) => Some(store_image(&host.store, &targets, options, &request.tags)?),
+        None => None,
+    };
     Ok(Built {
-        image,
+        image: compose(first, first.layers.clone(), &ImageOptions::default())?,
+        exported,
+        targets,
         steps: reports(&lowered.graph, &done),
         warnings,
+        source_date_epoch: epoch,
     })
+}
+
+fn missing_target() -> BuildError {
+    BuildError::host("build", "the target stage is missing")
+}
+
+/// The graph of all platforms together: what their stages share is done once.
+fn plan(
+    file: &Dockerfile,
+    request: &BuildRequest,
+    host: &Host,
+    events: &dyn Sink,
+) -> Result<Lowered, BuildError> {
+    let requests = request.for_each_platform();
+    let bases = ImageBases::new(host, request.pull, events);
+    let mut wanted: Vec<_> = requests
+        .iter()
+        .flat_map(|request| likely_bases(file, request))
+        .collect();
+    wanted.sort_unstable_by_key(|(name, platform)| (name.clone(), platform.to_string()));
+    wanted.dedup();
+    bases.fetch(&wanted);
+    if host.cancel.is_cancelled() {
+        return Err(BuildError::Cancelled);
+    }
+    let mut all: Option<Lowered> = None;
+    for request in &requests {
+        let (graph, mut warnings) = match all.take() {
+            Some(before) => (before.graph, before.warnings),
+            None => (Graph::default(), Vec::new()),
+        };
+        let mut lowered = lower_into(graph, file, request, &host.proxies, &bases)
+            .map_err(BuildError::Dockerfile)?;
+        lowered
+            .warnings
+            .retain(|warning| !warnings.contains(warning));
+        warnings.append(&mut lowered.warnings);
+        all = Some(Lowered {
+            warnings,
+            ..lowered
+        });
+    }
+    all.ok_or_else(missing_target)
 }
 
 /// Shows what a build would do, as JSON: its steps and its stages. Base images are resolved, nothing runs.
@@ -72,8 +115,7 @@ pub fn describe(
     events: &dyn Sink,
 ) -> Result<serde_json::Value, BuildError> {
     let (file, _) = parse(request)?;
-    let bases = ImageBases::new(host, request.pull, events);
-    let lowered = lower(&file, request, &host.proxies, &bases).map_err(BuildError::Dockerfile)?;
+    let lowered = plan(&file, request, host, events)?;
     Ok(crate::graph::describe(&lowered.graph))
 }
 
@@ -102,17 +144,14 @@ fn run(
     contexts: &Contexts,
 ) -> Result<Vec<Option<Done>>, BuildError> {
     let graph = &lowered.graph;
-    let target = graph
-        .result()
-        .ok_or_else(|| BuildError::host("build", "the target stage is missing"))?
-        .vertex;
+    let targets: Vec<VertexId> = graph.results().map(|stage| stage.vertex).collect();
     let prepared = prepare(
         graph,
         contexts,
         lowered.source_date_epoch,
         Records::new(&host.store),
     )?;
-    let needed = wanted(graph, &prepared, target);
+    let needed = wanted(graph, &prepared, &targets);
     // Raised by the caller's flag, and by the first step that fails.
     let stop = Cancel::new();
     let raise = stop.clone();

@@ -5,11 +5,19 @@ use std::time::Duration;
 use kiln_grammar::Diagnostic;
 use kiln_store::{DiffId, Digest, Image};
 
+use crate::export::{BuiltTarget, Exported};
+
 /// The result of a build.
 #[derive(Debug, Clone)]
 pub struct Built {
-    /// The image, present in the store and tagged as asked.
+    /// The image of the first platform, as it is in the store with nothing compressed.
     pub image: Image,
+    /// One result for each platform, in the order asked for.
+    pub targets: Vec<BuiltTarget>,
+    /// What was stored and named, unless the request keeps the result out of the store's images.
+    pub exported: Option<Exported>,
+    /// The latest time that appears in the result, if one was set.
+    pub source_date_epoch: Option<i64>,
     /// Every step of the graph in its order.
     pub steps: Vec<StepReport>,
     /// What the Dockerfile's reader should know.
@@ -17,9 +25,12 @@ pub struct Built {
 }
 
 impl Built {
-    /// The digest of the image's manifest.
+    /// The digest of the manifest, of several platforms that of the index.
     pub fn manifest_digest(&self) -> &Digest {
-        &self.image.manifest_digest
+        match &self.exported {
+            Some(exported) => &exported.descriptor.digest,
+            None => &self.image.manifest_digest,
+        }
     }
 }
 

@@ -30,6 +30,10 @@ pub use built::{Built, Outcome, StepReport};
 pub use cancel::{Cancel, CancelGuard};
 pub use error::{BuildError, StepFailure};
 pub use event::{Event, Sink, StepNumber};
+pub use export::{
+    Annotation, AnnotationLevel, BuiltTarget, Exported, FilesReport, ImageOptions, store_image,
+    write_archive, write_directory,
+};
 pub use host::{Host, ImageError, Images, LauncherProvider};
 pub use registry_images::{ClientProvider, RegistryImages};
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use kiln_store::{Platform, Reference};
 
+use crate::export::ImageOptions;
+
 /// One build: a Dockerfile, where its files come from, and the choices of its user.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
@@ -26,6 +28,10 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// The platform of the result; the machine's own when absent.
     pub platform: Option<Platform>,
+    /// Further platforms: with any, the result is an index.
+    pub more_platforms: Vec<Platform>,
+    /// How the image is written to the store; none keeps it out of the store's images and gives it no names.
+    pub image: Option<ImageOptions>,
     /// Names given to the result.
     pub tags: Vec<Reference>,
     /// Runs every step again, whatever the store remembers.
@@ -67,6 +73,8 @@ impl BuildRequest {
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),
             platform: None,
+            more_platforms: Vec::new(),
+            image: Some(ImageOptions::default()),
             tags: Vec::new(),
             no_cache: false,
             no_cache_filter: Vec::new(),
@@ -81,6 +89,20 @@ impl BuildRequest {
             shm_size: None,
             strict: false,
         }
+    }
+}
+
+impl BuildRequest {
+    /// This request once for each of its platforms.
+    pub(crate) fn for_each_platform(&self) -> Vec<Self> {
+        let platforms = std::iter::once(self.platform.clone())
+            .chain(self.more_platforms.iter().cloned().map(Some));
+        platforms
+            .map(|platform| Self {
+                platform,
+                ..self.clone()
+            })
+            .collect()
     }
 }
 

@@ -3,6 +3,11 @@
 mod csv;
 mod fields;
 
+/// The fields of one record of comma-separated values, as Go's `encoding/csv` reads it: the form of many flags too.
+pub fn csv_fields(text: &str) -> Result<Vec<String>, MountError> {
+    csv::fields(text)
+}
+
 /// One mount of a `RUN`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{CallArgs, TlsArgs};
+use super::{AcceptedArgs, CallArgs, OutputArgs, TlsArgs};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,9 +40,9 @@ pub struct BuildArgs {
     /// Label for the image
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
-    /// Platform to build for
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub platform: Option<String>,
+    /// Platforms to build for; several make an index. `local` is this machine's
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    pub platform: Vec<String>,
     /// Run every step, whatever the cache holds
     #[arg(long)]
     pub no_cache: bool,
@@ -67,18 +67,8 @@ pub struct BuildArgs {
     /// Say why each step ran or was cached
     #[arg(long)]
     pub explain: bool,
-    /// Push the result to the registries of its names
-    #[arg(long)]
-    pub push: bool,
-    /// Keep the result in the store (always done)
-    #[arg(long)]
-    pub load: bool,
-    /// Write the image's ID to FILE
-    #[arg(long, value_name = "FILE")]
-    pub iidfile: Option<PathBuf>,
-    /// Write what was built to FILE, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub metadata_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub outputs: OutputArgs,
     /// Print the image's ID and nothing else
     #[arg(long, short)]
     pub quiet: bool,
@@ -97,6 +87,8 @@ pub struct BuildArgs {
     pub call: CallArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
+    #[command(flatten)]
+    pub accepted: AcceptedArgs,
     /// Folder with the files that COPY and ADD take
     #[arg(value_name = "CONTEXT")]
     pub context: PathBuf,

@@ -5,6 +5,7 @@
 mod build;
 mod containers;
 mod images;
+mod outputs;
 mod registry;
 mod tools;
 
@@ -18,6 +19,7 @@ pub use containers::{
     RunArgs, StartArgs, StopArgs,
 };
 pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
+pub use outputs::{AcceptedArgs, OutputArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
 pub use tools::{
     CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs, LaunchBenchArgs,

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use kiln_builder::{
-    Allow, BuildError, BuildRequest, Built, Network, PullPolicy, Secret, StepReport,
-};
+use kiln_builder::{Allow, BuildError, BuildRequest, Built, Network, PullPolicy, Secret};
 use kiln_store::{Platform, Reference};
-use serde_json::json;
+
+mod archives;
+mod fields;
+mod outputs;
+mod results;
 
 use super::check;
 use crate::cli::BuildArgs;
@@ -22,22 +24,17 @@ use crate::settings::{Settings, variable};
 
 /// Builds an image.
 pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
-    let (request, source) = request(args)?;
-    if args.push && request.tags.is_empty() {
-        return Err(
-            CommandError::usage("nothing to push: the image has no name")
-                .hint("give it one with `--tag`"),
-        );
-    }
+    let (mut request, source) = request(args)?;
+    let outputs = outputs::outputs(args)?;
+    results::check(&outputs)?;
     if let Some(code) = question(args, &request, &source, settings)? {
         return Ok(code);
     }
-    if args.push && request.tags.is_empty() {
-        return Err(
-            CommandError::usage("nothing to push: the image has no name")
-                .hint("give it one with `--tag`"),
-        );
+    for note in args.accepted.notes() {
+        output::talk(&note);
     }
+    // The outputs say what becomes of the result.
+    request.image = None;
     let lint = check::before_build(&source, &check_inputs(&request), settings)?;
     let host = Host::new(settings, &args.tls)?;
     let progress = Progress::new(args.progress, args.quiet, args.explain);
@@ -46,15 +43,14 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     progress.finish();
     let built = result.map_err(|error| failure(&error, &source))?;
     output::diagnostics(&source.name, &source.text, &built.warnings);
-    host.settle_later()?;
     check::remind(&lint);
-    write_results(args, &built)?;
-    summary(args, &built, started.elapsed())?;
-    if args.push {
-        for tag in &request.tags {
-            super::push::push(&host, &tag.to_string(), args.progress, args.quiet)?;
-        }
-    }
+    let elapsed = started.elapsed();
+    let told = results::write(args, &host, &outputs, &built)?;
+    host.settle_later()?;
+    results::write_files(args, &built, &told)?;
+    let id = results::image_id(&built, &told);
+    let free_stdout = !outputs.iter().any(outputs::Output::to_stdout);
+    summary(args, &built, &id, elapsed, free_stdout)?;
     Ok(0)
 }
 
@@ -190,16 +186,10 @@ fn request(args: &BuildArgs) -> Result<(BuildRequest, Source), CommandError> {
     request.target.clone_from(&args.target);
     request.build_args = build_args(&args.build_arg)?;
     request.labels = super::pairs(&args.label, "--label")?;
-    request.platform = args
-        .platform
-        .as_deref()
-        .map(str::parse::<Platform>)
-        .transpose()?;
-    request.tags = args
-        .tag
-        .iter()
-        .map(|tag| tag.parse::<Reference>())
-        .collect::<Result<_, _>>()?;
+    let mut platforms = platforms(&args.platform)?.into_iter();
+    request.platform = platforms.next();
+    request.more_platforms = platforms.collect();
+    request.tags = tags(args)?;
     request.no_cache = args.no_cache;
     request.no_cache_filter.clone_from(&args.no_cache_filter);
     request.pull = if args.pull {
@@ -213,6 +203,29 @@ fn request(args: &BuildArgs) -> Result<(BuildRequest, Source), CommandError> {
     request.jobs = args.jobs;
     request.secrets = secrets(&args.secret)?;
     Ok((request, source))
+}
+
+/// The names of the result.
+fn tags(args: &BuildArgs) -> Result<Vec<Reference>, CommandError> {
+    let all = args.tag.iter().map(|tag| tag.parse::<Reference>());
+    Ok(all.collect::<Result<_, _>>()?)
+}
+
+/// The platforms of the result, each once; `local` is this machine's.
+fn platforms(texts: &[String]) -> Result<Vec<Platform>, CommandError> {
+    let mut all: Vec<Platform> = Vec::new();
+    for text in texts {
+        let platform = match text.trim() {
+            "local" => Platform::host(),
+            text => text
+                .parse::<Platform>()
+                .map_err(|error| fields::refuse("--platform", text, text, &error.to_string()))?,
+        };
+        if !all.contains(&platform) {
+            all.push(platform);
+        }
+    }
+    Ok(all)
 }
 
 /// The ignore file beside the Dockerfile, else the one at the context's root (dockerfile reference, `.dockerignore`).
@@ -344,39 +357,19 @@ fn secret(id: &str, file: Option<&str>, env: Option<&str>) -> Result<Secret, Com
     }
 }
 
-fn write_results(args: &BuildArgs, built: &Built) -> Result<(), CommandError> {
-    let id = built.image.id.to_string();
-    if let Some(file) = &args.iidfile {
-        std::fs::write(file, &id).with_context(|| format!("writing `{}`", file.display()))?;
-    }
-    if let Some(file) = &args.metadata_file {
-        let metadata = json!({
-            "containerimage.config.digest": id,
-            "containerimage.digest": built.manifest_digest().to_string(),
-            "image.name": args.tag.join(","),
-            "kiln.steps": built.steps.iter().map(step_record).collect::<Vec<_>>(),
-        });
-        std::fs::write(file, format!("{metadata:#}\n"))
-            .with_context(|| format!("writing `{}`", file.display()))?;
-    }
-    Ok(())
-}
-
-/// What a program may want to know of a step.
-fn step_record(step: &StepReport) -> serde_json::Value {
-    json!({
-        "name": step.name,
-        "cached": step.outcome.is_cached(),
-        "milliseconds": step.duration.as_secs_f64() * 1e3,
-        "bytes": step.bytes,
-    })
-}
-
 /// The ID for scripts on standard output when it is asked for, a closing line for people otherwise.
-fn summary(args: &BuildArgs, built: &Built, elapsed: Duration) -> Result<(), CommandError> {
-    let id = &built.image.id;
+fn summary(
+    args: &BuildArgs,
+    built: &Built,
+    id: &str,
+    elapsed: Duration,
+    free_stdout: bool,
+) -> Result<(), CommandError> {
     if args.quiet {
-        output::data(&format!("{id}\n"))?;
+        // Standard output may hold an archive already.
+        if free_stdout {
+            output::data(&format!("{id}\n"))?;
+        }
         return Ok(());
     }
     let ran = built

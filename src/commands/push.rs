@@ -33,6 +33,21 @@ pub fn push(
             .code(1)
             .hint("`kiln images` lists what there is, `kiln tag` gives an image another name")
     })?;
+    push_digest(host, &reference, &digest, progress, quiet)
+}
+
+/// Uploads what the digest names in the store under a name; gives the digest of what is there now.
+pub fn push_digest(
+    host: &Host,
+    reference: &Reference,
+    digest: &kiln_store::Digest,
+    progress: ProgressMode,
+    quiet: bool,
+) -> Result<kiln_store::Digest, CommandError> {
+    let reference = match reference.digest() {
+        Some(_) => reference.clone(),
+        None => reference.clone().with_default_tag(),
+    };
     let progress = Progress::new(progress, quiet, false);
     let events = progress.transfers();
     let started = std::time::Instant::now();
@@ -40,7 +55,7 @@ pub fn push(
     let pushing = kiln_registry::push(
         host.client()?,
         &host.store,
-        &digest,
+        digest,
         &reference,
         &options,
         &events,

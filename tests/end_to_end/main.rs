@@ -18,4 +18,5 @@ mod errors;
 mod exchange;
 mod hostile;
 mod interrupted;
+mod outputs;
 mod registry;

@@ -26,6 +26,6 @@ pub(crate) fn describe(graph: &Graph) -> Value {
     json!({
         "vertices": vertices.collect::<Vec<_>>(),
         "stages": stages.collect::<Vec<_>>(),
-        "target": graph.result().map(|stage| stage.name.as_str()),
+        "target": graph.results().next().map(|stage| stage.name.as_str()),
     })
 }

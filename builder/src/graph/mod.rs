@@ -27,8 +27,8 @@ pub(crate) struct Graph {
     pub(crate) vertices: Vec<Vertex>,
     /// The stages that were lowered, in the order of the file.
     pub(crate) stages: Vec<Stage>,
-    /// Where the target is among the stages.
-    pub(crate) target: usize,
+    /// Where the targets are among the stages: one for each platform.
+    pub(crate) targets: Vec<usize>,
 }
 
 /// One operation with its inputs.
@@ -114,8 +114,10 @@ impl Graph {
         self.vertices.len() - 1
     }
 
-    /// The stage to build.
-    pub(crate) fn result(&self) -> Option<&Stage> {
-        self.stages.get(self.target)
+    /// The stages to build, one for each platform.
+    pub(crate) fn results(&self) -> impl Iterator<Item = &Stage> {
+        self.targets
+            .iter()
+            .filter_map(|target| self.stages.get(*target))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kiln_grammar::{Diagnostic, Instruction, InstructionKind, Span};
 use kiln_store::{ImageConfig, Platform, Reference};
 
+use super::platform_args::target_platform;
 use super::stages::BaseName;
 use super::state::{StageState, step_name};
 use super::{Base, Lowering, Result, code, fault};
@@ -21,7 +22,10 @@ impl Lowering<'_> {
         };
         let triggers = self.triggers(&mut state, index)?;
         let stage = self.plan.stage(index);
-        state.step_name = self.plan.step_name(index);
+        let target = target_platform(self.request);
+        state.step_name =
+            self.platform_prefix(&state.platform, &target, self.plan.step_name(index));
+        state.target_platform = target.to_string();
         state.name = stage.display_name();
         state.done = usize::from(matches!(base.name, BaseName::Image(_)));
         let body = stage.instructions.iter().chain(&triggers);
@@ -31,6 +35,27 @@ impl Lowering<'_> {
             self.name_image(index, &state);
         }
         Ok((state, triggers))
+    }
+
+    /// The name of a stage in the names of its steps: with the platform when there are several, or when the stage's own is
+    /// not that of the result.
+    fn platform_prefix(
+        &self,
+        own: &Platform,
+        target: &Platform,
+        name: Option<String>,
+    ) -> Option<String> {
+        let several = !self.request.more_platforms.is_empty();
+        let platform = match own == target {
+            true if several => Some(own.to_string()),
+            true => None,
+            false => Some(format!("{own}->{}", target.architecture)),
+        };
+        match (platform, name) {
+            (None, name) => name,
+            (platform, None) => platform,
+            (Some(platform), Some(name)) => Some(format!("{platform} {name}")),
+        }
     }
 
     fn begin_on_stage(&mut self, index: usize, earlier: usize) -> Result<StageState> {
@@ -73,6 +98,7 @@ impl Lowering<'_> {
     ) -> Result<StageState> {
         let span = self.plan.stage(index).from.image.span;
         let (vertex, base) = self.image(name, platform, span)?;
+        self.check_platform(index, name, platform, &base.config.platform())?;
         let mut config = base.config.clone();
         let created = config.created.take();
         let platform = base.config.platform();
@@ -80,6 +106,28 @@ impl Lowering<'_> {
         state.base_layers.clone_from(&base.layers);
         state.base_created = created;
         Ok(state)
+    }
+
+    /// An image for another processor than the one that was asked for is a mistake, not a base. Where nobody asked, its own
+    /// is taken, as BuildKit does.
+    fn check_platform(
+        &self,
+        index: usize,
+        name: &str,
+        wanted: &Platform,
+        actual: &Platform,
+    ) -> Result<()> {
+        let from = self.plan.stage(index).from;
+        let is_asked_for = from.platform.is_some() || self.request.platform.is_some();
+        if !is_asked_for || wanted.best_match([actual]).is_some() {
+            return Ok(());
+        }
+        let message = format!("{name} is an image for {actual}, and this stage is for {wanted}");
+        let failure = fault(code::BASE, from.image.span, message);
+        Err(Box::new(failure.help(format!(
+            "`--pull` asks the registry for one for {wanted}; a base that only runs while building takes \
+             `FROM --platform=$BUILDPLATFORM`"
+        ))))
     }
 
     /// The vertex of an image.

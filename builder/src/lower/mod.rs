@@ -63,14 +63,26 @@ pub(crate) struct Lowered {
 type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 
 /// Lowers what the target needs.
+#[cfg(test)]
 pub(crate) fn lower(
     file: &Dockerfile,
     request: &BuildRequest,
     proxies: &[(String, String)],
     bases: &dyn Bases,
 ) -> std::result::Result<Lowered, Vec<Diagnostic>> {
+    lower_into(Graph::default(), file, request, proxies, bases)
+}
+
+/// Lowers what the target needs into a graph that has other targets already: what both do is done once.
+pub(crate) fn lower_into(
+    graph: Graph,
+    file: &Dockerfile,
+    request: &BuildRequest,
+    proxies: &[(String, String)],
+    bases: &dyn Bases,
+) -> std::result::Result<Lowered, Vec<Diagnostic>> {
     Lowering::new(file, request, proxies, bases)
-        .and_then(Lowering::run)
+        .and_then(|lowering| Lowering { graph, ..lowering }.run())
         .map_err(|failure| vec![*failure])
 }
 
@@ -119,7 +131,7 @@ impl<'a> Lowering<'a> {
         for (index, state) in std::mem::take(&mut self.states).into_iter().enumerate() {
             let Some(mut state) = state else { continue };
             if index == self.plan.target {
-                self.graph.target = self.graph.stages.len();
+                self.graph.targets.push(self.graph.stages.len());
             }
             state.config.config.env = state.scope.image_environment().to_strings();
             self.graph.stages.push(Stage {

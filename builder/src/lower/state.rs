@@ -15,6 +15,8 @@ pub(super) struct StageState {
     pub(super) step_name: Option<String>,
     /// Its name in messages and slots.
     pub(super) name: String,
+    /// The platform of the result: the same step for another one is another step in a later build too.
+    pub(super) target_platform: String,
     /// How many steps it has, its base image included.
     pub(super) total: usize,
     /// How many of them are lowered.
@@ -55,6 +57,7 @@ impl StageState {
             index,
             step_name: None,
             name: String::new(),
+            target_platform: String::new(),
             total: 0,
             done: 0,
             no_cache: false,
@@ -92,7 +95,7 @@ impl StageState {
         Origin {
             name: step_name(self.step_name.as_deref(), self.done, self.total, text),
             stage: self.name.clone(),
-            slot: format!("{} {}", self.name, self.done),
+            slot: format!("{} {} {}", self.target_platform, self.name, self.done),
             lines: self.trigger_span.is_none().then_some(instruction.lines),
             span: self.trigger_span.unwrap_or(instruction.span),
             no_cache: self.no_cache,

@@ -224,14 +224,13 @@ impl Engine<'_> {
         hasher.value(&self.request.context);
         hasher.bytes(self.request.dockerfile_name.as_bytes());
         hasher.bytes(vertex.origin.slot.as_bytes());
-        hasher.value(&self.request.platform.as_ref().map(ToString::to_string));
         hasher.key()
     }
 
-    /// The present, or the latest time that may appear.
+    /// The present, or the time that stands for it: never the present then, even when that is earlier.
     pub(crate) fn now(&self) -> i64 {
-        let now = jiff::Timestamp::now().as_second();
-        self.source_date_epoch.map_or(now, |latest| latest.min(now))
+        self.source_date_epoch
+            .unwrap_or_else(|| jiff::Timestamp::now().as_second())
     }
 
     fn finish(

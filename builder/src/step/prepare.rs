@@ -54,10 +54,10 @@ pub(crate) fn prepare(
     Ok(all)
 }
 
-/// The vertices that the target needs: a step whose result is known needs only what lies below its layer.
-pub(crate) fn wanted(graph: &Graph, prepared: &[Prepared], target: VertexId) -> Vec<bool> {
+/// The vertices that the targets need: a step whose result is known needs only what lies below its layer.
+pub(crate) fn wanted(graph: &Graph, prepared: &[Prepared], targets: &[VertexId]) -> Vec<bool> {
     let mut wanted = vec![false; graph.vertices.len()];
-    let mut todo = vec![target];
+    let mut todo = targets.to_vec();
     while let Some(vertex) = todo.pop() {
         if std::mem::replace(&mut wanted[vertex], true) {
             continue;

@@ -19,7 +19,7 @@ pub(crate) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 ///
 /// No component may be a symbolic link (`ELOOP`, or `ENOTDIR` in the middle of the path), except that the last may
 /// be one when `flags` hold `O_PATH`: the descriptor is then that of the link.
-pub(crate) fn open(directory: impl AsFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+pub fn open(directory: impl AsFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if path.is_empty() {
         return openat(directory, c".", flags, Mode::empty());

@@ -16,6 +16,7 @@ mod writer;
 pub(crate) mod xattr;
 
 pub use attributes::{Attributes, Time};
+pub use beneath::open as open_beneath;
 pub use metadata::{Kind, Metadata};
 pub use new_tree::NewTree;
 pub use writer::{Destination, TreeWriter};

@@ -73,7 +73,7 @@ fn lowered_with(dockerfile: &str, change: impl Fn(&mut BuildRequest)) -> Lowered
 
 impl Lowered {
     fn stage(&self) -> &Stage {
-        self.graph.result().expect("there is a target")
+        self.graph.results().next().expect("there is a target")
     }
 
     fn names(&self) -> Vec<&str> {

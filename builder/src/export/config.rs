@@ -1,56 +1,32 @@
-//! From the layers of the target to an image: configuration, history, manifest. Nothing is compressed here: the manifest
-//! names new layers by their tars.
+//! The configuration of a finished stage: layers, history, times. Pure.
+//!
+//! An image that no step changed is the same again whenever it is built: its times are those of its layers, of its base, or
+//! the beginning of time, never the present.
 
-use kiln_store::{Descriptor, History, Image, ImageConfig, ManifestKind, Store, media_type};
+use kiln_store::{Descriptor, History, ImageConfig, media_type};
 
 use crate::cache::StepResult;
-use crate::error::BuildError;
-use crate::graph::{Stage, VertexId};
-use crate::request::BuildRequest;
+use crate::graph::Stage;
 
 /// What tools know BuildKit's Dockerfile builds by; kiln's histories read the same.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
-/// Stores the image of a stage and gives it its names.
-pub(crate) fn export(
-    store: &Store,
-    request: &BuildRequest,
+/// Completes the configuration: layers, history and times.
+pub(super) fn configure(
     stage: &Stage,
-    now: i64,
-    result_of: impl Fn(VertexId) -> Option<StepResult>,
-) -> Result<Image, BuildError> {
-    let failed = |error: kiln_store::Error| BuildError::host("cannot store the image", error);
-    let results: Vec<Option<StepResult>> = stage
-        .history
-        .iter()
-        .map(|entry| entry.layer.and_then(&result_of))
-        .collect();
-    let mut config = configure(stage, &results, now);
-    config.config.labels.extend(request.labels.clone());
-    let mut layers: Vec<Descriptor> = stage.base_layers.iter().map(as_oci).collect();
-    layers.extend(results.iter().flatten().map(|result| {
-        Descriptor::new(media_type::OCI_LAYER, *result.layer.digest(), result.bytes)
-    }));
-    let image = store
-        .put_image(&config, &layers, ManifestKind::Oci)
-        .map_err(failed)?;
-    for tag in &request.tags {
-        store
-            .tag(&tag.clone().with_default_tag(), &image.manifest_digest)
-            .map_err(failed)?;
-    }
-    Ok(image)
-}
-
-/// Completes the configuration: layers, history and times. Pure.
-pub(crate) fn configure(stage: &Stage, results: &[Option<StepResult>], now: i64) -> ImageConfig {
+    results: &[Option<StepResult>],
+    epoch: Option<i64>,
+) -> ImageConfig {
     let mut config = stage.config.clone();
     config
         .rootfs
         .diff_ids
         .extend(results.iter().flatten().map(|result| result.layer));
     // Without a new layer the image is as old as its base, so that the same file gives the same image again.
-    let without_layers = stage.base_created.clone().unwrap_or_else(|| rfc3339(now));
+    let without_layers = match epoch {
+        Some(epoch) => rfc3339(epoch),
+        None => stage.base_created.clone().unwrap_or_else(|| rfc3339(0)),
+    };
     let mut times: Vec<Option<String>> = results
         .iter()
         .map(|result| result.as_ref().map(|result| rfc3339(result.created)))
@@ -89,7 +65,7 @@ fn rfc3339(seconds: i64) -> String {
 }
 
 /// A layer of a base image under the name that OCI manifests use for it. Foreign layers keep theirs: it says where they are.
-fn as_oci(layer: &Descriptor) -> Descriptor {
+pub(super) fn as_oci(layer: &Descriptor) -> Descriptor {
     let mut layer = layer.clone();
     let name = match layer.media_type.as_str() {
         media_type::DOCKER_LAYER => media_type::OCI_LAYER,
@@ -99,4 +75,9 @@ fn as_oci(layer: &Descriptor) -> Descriptor {
     };
     layer.media_type = name.to_owned();
     layer
+}
+
+/// A layer that a step made, by its tar.
+pub(super) fn new_layer(result: &StepResult) -> Descriptor {
+    Descriptor::new(media_type::OCI_LAYER, *result.layer.digest(), result.bytes)
 }
