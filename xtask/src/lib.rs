@@ -7,8 +7,10 @@
 
 pub mod background;
 pub mod busybox;
+pub mod console;
 pub mod debian;
 pub mod docker_registry;
+pub mod dockerd;
 pub mod identity;
 pub mod interrupt;
 pub mod kiln;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{Task, bench, demo, dist, fuzz, soak, test};
+use commands::{Task, bench, demo, dist, fuzz, record, soak, test};
 use xtask::interrupt;
 
 /// Tasks of development.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Dist => dist::run().map(|_| ()),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Record(options) => record::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Test(options) => test::run(&options),
     };

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod dist;
 pub mod fuzz;
+pub mod record;
 pub mod soak;
 pub mod test;
 
@@ -20,6 +21,8 @@ pub enum Task {
     Dist,
     /// Feed random changes of the corpora to the parser, the expansion and the ignore patterns
     Fuzz(fuzz::Options),
+    /// Write down what a real Docker engine prints for the sessions of fixtures/docker
+    Record(record::Options),
     /// Kill builds at hundreds of random moments
     Soak(soak::Options),
     /// Run every check: format, lints, unit tests, end-to-end tests

@@ -27,6 +27,8 @@ pub enum For {
     Test,
     /// `cargo xtask bench`.
     Bench,
+    /// `cargo xtask record`.
+    Record,
 }
 
 /// Something that is not there.

@@ -62,7 +62,7 @@ const PACKAGES: &[Package] = &[
         name: "busybox-static",
         present: || program::is_static("busybox"),
         why: "the small base image",
-        tasks: &[For::Test, For::Bench],
+        tasks: &[For::Test, For::Bench, For::Record],
     },
     Package {
         name: "strace",
@@ -99,6 +99,24 @@ const PACKAGES: &[Package] = &[
         present: || has("redis-cli"),
         why: "uses the Redis under test",
         tasks: TESTS,
+    },
+    Package {
+        name: "docker.io",
+        present: || has("dockerd"),
+        why: "the engine to record",
+        tasks: &[For::Record],
+    },
+    Package {
+        name: "iptables",
+        present: || has("iptables"),
+        why: "networks of the engine to record",
+        tasks: &[For::Record],
+    },
+    Package {
+        name: "iproute2",
+        present: || has("ip"),
+        why: "a network for the engine to record",
+        tasks: &[For::Record],
     },
     Package {
         name: "time",
