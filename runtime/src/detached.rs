@@ -21,8 +21,13 @@ const PRIVATE: &std::ffi::CStr = c"file";
 impl MountSource {
     /// Takes hold of a file, directory or socket of the host, wherever it lies, with what is mounted below it.
     pub fn detach(path: &Path) -> io::Result<Self> {
+        Self::detach_path(path, true)
+    }
+
+    /// The same; what is mounted below it comes along only if `recursive`.
+    pub fn detach_path(path: &Path, recursive: bool) -> io::Result<Self> {
         let node = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        Self::detach_node(node.as_fd(), true)
+        Self::detach_node(node.as_fd(), recursive)
     }
 
     /// The same for something that was opened before, so that no path is looked up again. With `recursive`, what is mounted

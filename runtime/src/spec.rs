@@ -4,6 +4,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cgroup::Membership;
 
 /// One process in its own root file system.
@@ -167,6 +169,53 @@ pub struct Mount {
     pub read_only: bool,
     /// Forbids executing programs from it.
     pub no_exec: bool,
+    /// Whether mounts made below it later are seen on the other side.
+    pub propagation: Propagation,
+}
+
+/// How a mount and the one that it is a copy of tell each other about mounts made below them (`mount_namespaces(7)`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    /// Not at all.
+    #[default]
+    Private,
+    /// The container sees what the host mounts.
+    Slave,
+    /// Both see what the other mounts.
+    Shared,
+}
+
+impl Propagation {
+    /// Reads docker's word, with or without the `r` of a recursive one: mounts below always follow.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        match word {
+            "private" | "rprivate" => Some(Self::Private),
+            "slave" | "rslave" => Some(Self::Slave),
+            "shared" | "rshared" => Some(Self::Shared),
+            _ => None,
+        }
+    }
+
+    /// Docker's word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Private => "rprivate",
+            Self::Slave => "rslave",
+            Self::Shared => "rshared",
+        }
+    }
+
+    /// The kernel's flag for `mount_setattr`.
+    pub(crate) fn flag(self) -> u64 {
+        match self {
+            Self::Private => libc::MS_PRIVATE,
+            Self::Slave => libc::MS_SLAVE,
+            Self::Shared => libc::MS_SHARED,
+        }
+    }
 }
 
 /// What a [`Mount`] shows.
@@ -187,6 +236,8 @@ pub enum MountSource {
         size: Option<u64>,
         /// Mode of its root directory.
         mode: u32,
+        /// User and group of its root directory.
+        owner: (u32, u32),
     },
     /// A read-only private file with this content.
     Content(Vec<u8>),

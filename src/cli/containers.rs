@@ -75,6 +75,9 @@ pub struct CreateArgs {
     /// Empty in-memory file system: `TARGET[:OPTIONS]`
     #[arg(long, value_name = "TARGET")]
     pub tmpfs: Vec<String>,
+    /// Mount the volumes and binds of another container: `CONTAINER[:ro|rw]`
+    #[arg(long, value_name = "CONTAINER")]
+    pub volumes_from: Vec<String>,
     /// Network: `private` (own, with loopback; the default), `none` or `host`
     #[arg(long, value_name = "MODE", alias = "net")]
     pub network: Option<String>,

@@ -8,6 +8,7 @@ mod images;
 mod outputs;
 mod registry;
 mod tools;
+mod volumes;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,11 @@ pub use outputs::{AcceptedArgs, OutputArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
 pub use tools::{
     CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs, LaunchBenchArgs,
+};
+
+pub use volumes::{
+    VolumeArgs, VolumeCommand, VolumeCreateArgs, VolumeExportArgs, VolumeImportArgs,
+    VolumeInspectArgs, VolumeListArgs, VolumePruneArgs, VolumeRemoveArgs,
 };
 
 /// Builds, moves and runs container images without a daemon and without root
@@ -94,6 +100,8 @@ pub enum Command {
     Logs(LogsArgs),
     /// Print everything known about containers or images, as JSON
     Inspect(InspectArgs),
+    /// Manage volumes
+    Volume(VolumeArgs),
     /// List images
     Images(ImagesArgs),
     /// Give an image another name

@@ -18,7 +18,12 @@ pub fn run(args: &InspectArgs, settings: &Settings) -> Result<u8, CommandError> 
     for name in &args.names {
         values.push(find(&host, args.kind.as_deref(), name)?);
     }
-    match args.format.as_deref() {
+    print(args.format.as_deref(), values)
+}
+
+/// Prints values as one array, or a template filled for each.
+pub(super) fn print(style: Option<&str>, values: Vec<Value>) -> Result<u8, CommandError> {
+    match style {
         None | Some("" | "json") => output::data(&format!("{:#}\n", Value::Array(values)))?,
         Some(template) => {
             for value in &values {
@@ -32,18 +37,38 @@ pub fn run(args: &InspectArgs, settings: &Settings) -> Result<u8, CommandError> 
 /// Containers come before images, as with docker.
 fn find(host: &Host, kind: Option<&str>, name: &str) -> Result<Value, CommandError> {
     if kind != Some("image") {
-        match Containers::open(host.store.clone())?.find(name) {
-            Ok(container) => return Ok(container.inspect()?),
-            Err(Error::NotFound(_)) if kind.is_none() => {}
-            Err(error) => return Err(error.into()),
+        if kind != Some("volume") {
+            match Containers::open(host.store.clone())?.find(name) {
+                Ok(container) => return Ok(container.inspect()?),
+                Err(Error::NotFound(_)) if kind.is_none() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
-    match images::find(&host.store, name)? {
+    let digest = if kind == Some("volume") {
+        None
+    } else {
+        images::find(&host.store, name)?
+    };
+    match digest {
         Some(digest) => image(host, &digest),
+        None if kind != Some("image") => volume(host, kind, name),
         None if kind.is_some() => {
             Err(CommandError::usage(format!("No such image: {name}")).code(1))
         }
         None => Err(CommandError::usage(format!("No such object: {name}")).code(1)),
+    }
+}
+
+/// The last of what a name may be.
+fn volume(host: &Host, kind: Option<&str>, name: &str) -> Result<Value, CommandError> {
+    let volumes = Containers::open(host.store.clone())?.volumes()?;
+    match volumes.get(name) {
+        Ok(found) => Ok(super::volume::describe(&found, &volumes)),
+        Err(Error::NoSuchVolume(_)) if kind.is_none() => {
+            Err(CommandError::usage(format!("No such object: {name}")).code(1))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One file a verb, and what several verbs share.
 
+mod archive;
 mod build;
 mod check;
 mod containers;
@@ -13,6 +14,7 @@ mod pull;
 mod push;
 mod run;
 mod system;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +51,7 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Ps(args) => containers::list(&args, settings),
         Command::Logs(args) => containers::logs(&args, settings),
         Command::Inspect(args) => inspect::run(&args, settings),
+        Command::Volume(args) => volume::run(&args.command, settings),
         Command::Images(args) => images::list(&args, settings),
         Command::Tag(args) => images::tag(&args, settings),
         Command::Rmi(args) => images::remove(&args, settings),
@@ -68,6 +71,7 @@ impl Command {
     pub fn needs_user_namespace(&self) -> bool {
         match self {
             Self::Build(args) => !args.check && !args.asks_only(),
+            Self::Volume(args) => args.command.needs_user_namespace(),
             Self::Push(_)
             | Self::Pull(_)
             | Self::Run(_)

@@ -261,6 +261,7 @@ fn options(args: &CreateArgs, stdin_once: bool) -> Result<CreateOptions, Command
             .collect::<Result<_, _>>()?,
         mounts: args.mount.clone(),
         tmpfs: args.tmpfs.clone(),
+        volumes_from: args.volumes_from.clone(),
         network: args.network.clone(),
         read_only: args.read_only,
         privileged: args.privileged,

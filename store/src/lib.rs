@@ -6,6 +6,7 @@
 //! environment and finds no paths by itself.
 
 pub mod accounts;
+pub mod archive;
 mod config;
 mod descriptor;
 mod digest;

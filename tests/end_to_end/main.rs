@@ -20,3 +20,4 @@ mod hostile;
 mod interrupted;
 mod outputs;
 mod registry;
+mod volumes;

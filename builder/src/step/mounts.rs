@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
-use kiln_runtime::{Mount as RunMount, MountSource};
+use kiln_runtime::{Mount as RunMount, MountSource, Propagation};
 use kiln_store::accounts::Account;
 use kiln_store::{LockGuard, NewTree};
 
@@ -91,6 +91,7 @@ impl Engine<'_> {
             source: MountSource::Store(path),
             read_only: true,
             no_exec: false,
+            propagation: Propagation::Private,
         });
         Ok(())
     }
@@ -143,6 +144,7 @@ impl Engine<'_> {
                 MountSource::Tmpfs {
                     size: *size,
                     mode: TMPFS_MODE,
+                    owner: (0, 0),
                 },
                 false,
             ),
@@ -191,6 +193,7 @@ impl Engine<'_> {
             source,
             read_only,
             no_exec: false,
+            propagation: Propagation::Private,
         });
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::kernel::attach;
 use super::root::detached;
 use super::{Child, Context, Done, resolve};
 use crate::plan::Source;
-use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY, RECURSIVE, set_attributes};
+use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY, RECURSIVE, change};
 
 impl<'a> Child<'a> {
     pub(super) fn mount(
@@ -21,6 +21,7 @@ impl<'a> Child<'a> {
         source: &'a Source,
         read_only: bool,
         no_exec: bool,
+        propagation: u64,
     ) -> Done<'a> {
         let (mount, directory) = self.open_source(target, source)?;
         let tmpfs = matches!(source, Source::Tmpfs { .. });
@@ -37,7 +38,8 @@ impl<'a> Child<'a> {
                 0,
                 |all, (wanted, bit)| if *wanted { all | bit } else { all },
             );
-            set_attributes(mount.as_fd(), c"", RECURSIVE, attributes)
+            // A copy of a mount of the host belongs to its peers until it is told not to.
+            change(mount.as_fd(), RECURSIVE, attributes, propagation)
                 .doing_to("set attributes of the mount on", target)?;
         }
         let place = self.target(target, directory)?;
@@ -68,8 +70,13 @@ impl<'a> Child<'a> {
                     false,
                 ))
             }
-            Source::Tmpfs { size, mode } => Ok((
-                tmpfs(*size, *mode).doing_to("mount a tmpfs on", target)?,
+            Source::Tmpfs {
+                size,
+                mode,
+                uid,
+                gid,
+            } => Ok((
+                tmpfs(*size, *mode, *uid, *gid).doing_to("mount a tmpfs on", target)?,
                 true,
             )),
         }
@@ -101,12 +108,15 @@ fn is_directory(fd: &OwnedFd) -> Result<bool, Errno> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
 }
 
-fn tmpfs(size: u64, mode: u32) -> Result<OwnedFd, Errno> {
+fn tmpfs(size: u64, mode: u32, uid: u32, gid: u32) -> Result<OwnedFd, Errno> {
     let (mut size_text, mut mode_text) = ([0; 24], [0; 24]);
+    let (mut uid_text, mut gid_text) = ([0; 24], [0; 24]);
     let options = [
         (c"mode", octal(mode, &mut mode_text)),
+        (c"uid", decimal(uid.into(), &mut uid_text)),
+        (c"gid", decimal(gid.into(), &mut gid_text)),
         (c"size", decimal(size, &mut size_text)),
     ];
-    let count = if size == 0 { 1 } else { 2 };
+    let count = if size == 0 { 3 } else { 4 };
     detached(c"tmpfs", &options[..count], MountAttrFlags::empty())
 }

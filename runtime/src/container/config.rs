@@ -13,6 +13,7 @@ use super::id::ContainerId;
 use super::log::LogLimits;
 use super::ports::{ContainerPort, PortMapping};
 use super::state::{Moment, write_atomically};
+use crate::Propagation;
 
 /// The name of the file.
 const FILE: &str = "config.json";
@@ -169,6 +170,16 @@ pub struct MountConfig {
     pub read_only: bool,
     /// No executing.
     pub no_exec: bool,
+    /// Mounts below a bind come along.
+    #[serde(default = "yes")]
+    pub recursive: bool,
+    /// Whether later mounts below it are seen on both sides.
+    #[serde(default)]
+    pub propagation: Propagation,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a mount shows.
@@ -186,6 +197,9 @@ pub enum MountOrigin {
         name: String,
         /// Made for this container alone, and removed with it by `--rm` and `rm -v`.
         anonymous: bool,
+        /// The part of it that is shown, if not all.
+        #[serde(default)]
+        subpath: Option<String>,
     },
     /// Memory.
     Tmpfs {
@@ -193,6 +207,9 @@ pub enum MountOrigin {
         size: Option<u64>,
         /// Mode of its root.
         mode: u32,
+        /// User and group of its root.
+        #[serde(default)]
+        owner: (u32, u32),
     },
 }
 

@@ -1,5 +1,6 @@
 //! The containers of a store, and how they are found.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_store::Store;
 
-use super::config::Config;
+use super::config::{Config, MountOrigin};
 use super::error::{Context, Error, Result};
 use super::id::{self, ContainerId};
 use super::names::Names;
@@ -78,6 +79,25 @@ impl Containers {
             .into_iter()
             .map(|config| self.container(config))
             .collect())
+    }
+
+    /// The names of all volumes that containers mount.
+    pub fn used_volumes(&self) -> Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for config in all_configs(self.store.root())? {
+            for mount in config.mounts {
+                if let MountOrigin::Volume { name, .. } = mount.source {
+                    names.insert(name);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a volume that no container mounts.
+    pub fn remove_volume(&self, name: &str) -> Result<()> {
+        self.volumes()?
+            .remove(name, &all_configs(self.store.root())?)
     }
 
     /// Gives the layers free that a removal which was cut short left pinned. A pin is made after its container appears, so

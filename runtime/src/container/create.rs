@@ -11,11 +11,11 @@ use kiln_store::{Image, Store};
 pub use options::{CreateOptions, Created};
 
 use super::Containers;
-use super::config::{Config, MountConfig};
+use super::config::{Config, MountConfig, MountOrigin};
 use super::error::{Context, Error, Result};
 use super::id::ContainerId;
 use super::image_tree::ImageTree;
-use super::mounts::{MountRequest, SourceRequest};
+use super::mounts::{MountRequest, SourceRequest, parse_volumes_from};
 use super::names;
 use super::state::{Moment, State};
 use super::volumes::{self, Volume, Volumes};
@@ -33,7 +33,8 @@ impl Containers {
         let tree = ImageTree::open(&self.store, image.config.diff_ids())?;
         let user = tree.user(options.user.as_deref().unwrap_or(&image.config.config.user))?;
         let mut settled = settings::settle(&id, &name, image, reference, options, &user)?;
-        settled.config.mounts = self.settle_mounts(settled.mounts, &tree)?;
+        let others = self.volumes_from(&options.volumes_from)?;
+        settled.config.mounts = self.settle_mounts(settled.mounts, &others, &tree)?;
         let made = self.make(&settled.config, &tree);
         if made.is_err() {
             // What cannot be undone now is left to `prune`.
@@ -86,22 +87,55 @@ impl Containers {
         Ok(())
     }
 
+    /// Volumes and binds of other containers. Of two at one path the later one holds.
+    fn volumes_from(&self, texts: &[String]) -> Result<Vec<MountConfig>> {
+        let mut mounts: Vec<MountConfig> = Vec::new();
+        for text in texts {
+            let (container, read_only) = parse_volumes_from(text)?;
+            for mount in &self.find(container)?.config().mounts {
+                if matches!(mount.source, MountOrigin::Tmpfs { .. }) {
+                    continue;
+                }
+                mounts.retain(|other| other.target != mount.target);
+                let mut mount = mount.clone();
+                mount.read_only = read_only.unwrap_or(mount.read_only);
+                mounts.push(mount);
+            }
+        }
+        Ok(mounts)
+    }
+
     /// Makes the volumes and directories that the mounts need.
     fn settle_mounts(
         &self,
         requests: Vec<MountRequest>,
+        others: &[MountConfig],
         tree: &ImageTree<'_>,
     ) -> Result<Vec<MountConfig>> {
         let volumes = Volumes::open(self.store.root())?;
         let mut mounts = Vec::new();
+        for other in others {
+            // What the command line says of a path holds; what the image says does not.
+            if !requests
+                .iter()
+                .any(|request| request.target == other.target && !request.of_image)
+            {
+                mounts.push(other.clone());
+            }
+        }
         for request in requests {
+            if request.of_image && mounts.iter().any(|mount| mount.target == request.target) {
+                continue;
+            }
             let volume = match &request.source {
-                SourceRequest::Volume { name, copy } => {
+                SourceRequest::Volume {
+                    name, copy, labels, ..
+                } => {
                     let volume = Volume {
                         name: name.clone().map_or_else(volumes::anonymous_name, Ok)?,
                         created: Moment::now(),
                         anonymous: name.is_none(),
-                        labels: Default::default(),
+                        labels: labels.clone(),
                     };
                     let fill = |data: &Path| {
                         if *copy {
@@ -143,9 +177,10 @@ fn check_bind(path: &Path, create: bool) -> Result<()> {
 fn remove_new_volumes(root: &Path, config: &Config) -> Result<()> {
     let volumes = Volumes::open(root)?;
     for mount in &config.mounts {
-        if let super::config::MountOrigin::Volume {
+        if let MountOrigin::Volume {
             name,
             anonymous: true,
+            ..
         } = &mount.source
         {
             volumes.delete(name)?;

@@ -123,7 +123,7 @@ impl Container {
             "Destination": mount.target,
             "Mode": if mount.read_only { "ro" } else { "" },
             "RW": !mount.read_only,
-            "Propagation": if kind == "bind" { "rprivate" } else { "" },
+            "Propagation": if kind == "bind" { mount.propagation.word() } else { "" },
         });
         if let Some(name) = name {
             json["Name"] = json!(name);
@@ -207,6 +207,7 @@ fn bind_text(mount: &MountConfig) -> Option<String> {
         MountOrigin::Volume {
             name,
             anonymous: false,
+            ..
         } => name.clone(),
         _ => return None,
     };

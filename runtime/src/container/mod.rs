@@ -16,6 +16,7 @@
 //! the container's first process. Commands talk to it over its socket. There is no lock that two containers share: a container
 //! appears by a rename, a name by a link, and whether something runs is asked of the kernel by way of the monitor's lock.
 
+pub mod archive;
 mod config;
 mod containers;
 mod control;

@@ -42,6 +42,7 @@ fn remove_anonymous_volumes(root: &Path, config: &Config) -> Result<()> {
         let MountOrigin::Volume {
             name,
             anonymous: true,
+            ..
         } = &mount.source
         else {
             continue;

@@ -161,7 +161,8 @@ fn detach_binds(config: &Config) -> Result<Vec<Arc<OwnedFd>>> {
     for mount in &config.mounts {
         if let MountOrigin::Bind { path } = &mount.source
             && let MountSource::Detached { mount, .. } =
-                MountSource::detach(path).context(|| format!("mounting {}", path.display()))?
+                MountSource::detach_path(path, mount.recursive)
+                    .context(|| format!("mounting {}", path.display()))?
         {
             mounts.push(mount);
         }

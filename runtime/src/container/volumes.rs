@@ -68,6 +68,18 @@ impl Volumes {
         })
     }
 
+    /// A name for a volume without one.
+    pub fn random_name() -> Result<String> {
+        anonymous_name()
+    }
+
+    /// Holds the content of a volume.
+    pub fn open_content(&self, name: &str) -> Result<fs::File> {
+        self.get(name)?;
+        let path = self.mountpoint(name);
+        fs::File::open(&path).context(|| format!("opening {}", path.display()))
+    }
+
     /// Makes a volume; one that exists is returned as it is. `fill` may put first content into its directory.
     pub fn create(&self, volume: &Volume, fill: &dyn Fn(&Path) -> Result<()>) -> Result<Volume> {
         names::validate(&volume.name)?;
@@ -239,9 +251,12 @@ mod tests {
             source: MountOrigin::Volume {
                 name: "db".to_owned(),
                 anonymous: false,
+                subpath: None,
             },
             read_only: false,
             no_exec: false,
+            recursive: true,
+            propagation: Default::default(),
         });
         let refused = volumes
             .remove("db", std::slice::from_ref(&user))

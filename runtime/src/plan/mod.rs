@@ -107,6 +107,7 @@ pub(crate) enum Operation {
         source: Source,
         read_only: bool,
         no_exec: bool,
+        propagation: u64,
     },
     /// Brings loopback up.
     Loopback,
@@ -170,7 +171,7 @@ wire_enum!(Operation {
     1 => Proc,
     2 => Sys { read_only, cgroup },
     3 => Dev { shm_size },
-    4 => Mount { target, source, read_only, no_exec },
+    4 => Mount { target, source, read_only, no_exec, propagation },
     5 => Loopback,
     6 => Sysctl { path, value },
     7 => Mask { root, paths },
@@ -222,14 +223,19 @@ pub(crate) enum Source {
     /// A path below the store, in the zygote's mount namespace.
     Path { path: CString },
     /// A new tmpfs.
-    Tmpfs { size: u64, mode: u32 },
+    Tmpfs {
+        size: u64,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
     /// The private file with this index.
     Content { index: u32 },
 }
 wire_enum!(Source {
     1 => Detached { fd, directory },
     2 => Path { path },
-    3 => Tmpfs { size, mode },
+    3 => Tmpfs { size, mode, uid, gid },
     4 => Content { index },
 });
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{KernelRoot, Operation, Overlay, Site, Source};
 use crate::wire::Bytes;
-use crate::{LaunchError, Mount, MountSource, Parent, Spec};
+use crate::{LaunchError, Mount, MountSource, Parent, Propagation, Spec};
 
 /// Files and directories of procfs that Docker hides.
 const MASKED_PROC: [&str; 10] = [
@@ -144,6 +144,7 @@ pub(super) fn asked_for(
                     source,
                     read_only: true,
                     no_exec: false,
+                    propagation: Propagation::Private.flag(),
                 },
             ));
         }
@@ -180,9 +181,11 @@ fn one(site: &Site, mount: &Mount, attached: &mut Attachments) -> Result<Operati
         MountSource::Store(path) => Source::Path {
             path: in_store(site, path)?,
         },
-        MountSource::Tmpfs { size, mode } => Source::Tmpfs {
+        MountSource::Tmpfs { size, mode, owner } => Source::Tmpfs {
             size: size.unwrap_or(0),
             mode: *mode,
+            uid: owner.0,
+            gid: owner.1,
         },
         MountSource::Content(content) => Source::Content {
             index: attached.content(content),
@@ -193,6 +196,7 @@ fn one(site: &Site, mount: &Mount, attached: &mut Attachments) -> Result<Operati
         source,
         read_only: mount.read_only,
         no_exec: mount.no_exec,
+        propagation: mount.propagation.flag(),
     })
 }
 

@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 
 use super::{Operation, Plan, Site, container};
 use crate::wire::{Bytes, Wire};
-use crate::{LaunchError, Mount, MountSource, Network, Process, Security, Spec, Stdio};
+use crate::{
+    LaunchError, Mount, MountSource, Network, Process, Propagation, Security, Spec, Stdio,
+};
 
 fn site() -> Site {
     Site {
@@ -80,6 +82,7 @@ fn a_container_with_mounts_and_its_own_network() {
         source,
         read_only: true,
         no_exec: true,
+        propagation: Propagation::Slave,
     };
     spec.mounts = vec![
         mount(
@@ -87,6 +90,7 @@ fn a_container_with_mounts_and_its_own_network() {
             MountSource::Tmpfs {
                 size: Some(4096),
                 mode: 0o700,
+                owner: (3, 4),
             },
         ),
         mount("/a", MountSource::Store("/var/lib/kiln/volumes/v".into())),

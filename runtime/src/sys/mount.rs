@@ -43,6 +43,21 @@ pub fn set_attributes(at: BorrowedFd<'_>, path: &CStr, flags: i32, set: u64) -> 
     )
 }
 
+/// Sets attributes of the mount behind `at`, and how it propagates (`MS_PRIVATE`, `MS_SLAVE` or `MS_SHARED`).
+pub fn change(at: BorrowedFd<'_>, flags: i32, set: u64, propagation: u64) -> Result<(), Errno> {
+    call(
+        at.as_raw_fd(),
+        c"",
+        flags,
+        &Attributes {
+            set,
+            clear: 0,
+            propagation,
+            user_namespace: 0,
+        },
+    )
+}
+
 fn call(at: i32, path: &CStr, flags: i32, attributes: &Attributes) -> Result<(), Errno> {
     let flags = flags
         | if path.is_empty() {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, SystemTime};
 
-use kiln_runtime::{Mount, MountSource};
+use kiln_runtime::{Mount, MountSource, Propagation};
 
 use crate::steps::{output_of, run, shell};
 use crate::{Context, Test};
@@ -24,6 +24,7 @@ fn mount(target: &str, source: MountSource) -> Mount {
         source,
         read_only: false,
         no_exec: false,
+        propagation: Propagation::Private,
     }
 }
 
@@ -55,6 +56,7 @@ fn kinds(context: &Context) {
             MountSource::Tmpfs {
                 size: Some(1 << 20),
                 mode: 0o1770,
+                owner: (0, 0),
             },
         ),
         mount("/content", MountSource::Content(b"content\n".to_vec())),
@@ -92,6 +94,7 @@ fn no_traces(context: &Context) {
         MountSource::Tmpfs {
             size: None,
             mode: 0o755,
+            owner: (0, 0),
         },
     )];
     output_of(context, &spec);
@@ -114,6 +117,7 @@ fn used_stubs(context: &Context) {
         MountSource::Tmpfs {
             size: None,
             mode: 0o755,
+            owner: (0, 0),
         },
     )];
     output_of(context, &spec);
@@ -160,6 +164,7 @@ fn impossible(context: &Context) {
     let tmpfs = || MountSource::Tmpfs {
         size: None,
         mode: 0o755,
+        owner: (0, 0),
     };
     refused("/proc/sys", tmpfs(), "inside /proc");
     refused("/etc", empty(), "a directory is where a file is needed");

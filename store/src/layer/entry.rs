@@ -10,15 +10,20 @@ pub(crate) const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
 
 /// What an entry is and what only that kind has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Body<'a> {
+pub enum Body<'a> {
     /// A regular file of so many bytes, which follow.
     File(u64),
+    /// A directory.
     Directory,
+    /// A symbolic link and its target.
     Symlink(&'a [u8]),
     /// Another name of a file that came before.
     HardLink(&'a [u8]),
+    /// A character device and its number.
     CharacterDevice(u64),
+    /// A block device and its number.
     BlockDevice(u64),
+    /// A named pipe.
     Fifo,
     /// The name is gone.
     Whiteout,
@@ -45,14 +50,22 @@ impl Body<'_> {
 
 /// An entry. For whiteouts and opaque marks, the path is that of the name that is gone or of the directory.
 #[derive(Debug)]
-pub(crate) struct LayerEntry<'a> {
+pub struct LayerEntry<'a> {
+    /// Its name in the archive, without a slash in front or behind; empty for the root.
     pub path: &'a [u8],
+    /// What it is.
     pub body: Body<'a>,
+    /// Permission bits with setuid, setgid and sticky.
     pub mode: u32,
+    /// The owner.
     pub uid: u32,
+    /// The group.
     pub gid: u32,
+    /// Modification time, seconds since 1970.
     pub mtime: i64,
+    /// The nanoseconds of it.
     pub mtime_nsec: u32,
+    /// Extended attributes.
     pub xattrs: &'a Xattrs,
 }
 

@@ -11,7 +11,7 @@ use crate::tree::path;
 /// Tar's unit.
 pub(crate) const BLOCK: usize = 512;
 /// The two empty blocks that end an archive.
-pub(crate) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// What an octal field of seven digits can hold.
 const MAX_OCTAL_7: u32 = 0o777_7777;
 /// What an octal field of eleven digits can hold.
@@ -23,12 +23,12 @@ const PREFIX_LENGTH: usize = 155;
 const PAX_NAME: &[u8] = b"PaxHeaders.0/";
 
 /// The bytes that must follow a file's content to fill its last block.
-pub(crate) fn padding(size: u64) -> usize {
+pub fn padding(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
 }
 
 /// Appends the header of an entry, PAX header included.
-pub(crate) fn encode(entry: &LayerEntry<'_>, out: &mut Vec<u8>) {
+pub fn encode(entry: &LayerEntry<'_>, out: &mut Vec<u8>) {
     let name = archive_name(entry);
     let mut header = Header::new_ustar();
     let mut pax = Pax::default();

@@ -18,9 +18,9 @@
 
 mod block;
 mod commit;
-mod entry;
+pub(crate) mod entry;
 mod error;
-mod header;
+pub(crate) mod header;
 mod ingest;
 mod keep;
 mod options;

@@ -42,6 +42,8 @@ pub struct CreateOptions {
     pub mounts: Vec<String>,
     /// `--tmpfs`.
     pub tmpfs: Vec<String>,
+    /// `--volumes-from`: containers whose volumes and binds are mounted too.
+    pub volumes_from: Vec<String>,
     /// `--network`: `none`, `host`, or the default.
     pub network: Option<String>,
     /// `--read-only`.

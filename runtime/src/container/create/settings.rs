@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use kiln_store::{ContainerConfig as ImageSettings, Image};
 
@@ -30,6 +31,9 @@ pub(super) struct Settled {
     pub warnings: Vec<String>,
 }
 
+/// Exists where SELinux is in force.
+const SELINUX: &str = "/sys/fs/selinux/enforce";
+
 /// Combines everything.
 pub(super) fn settle(
     id: &ContainerId,
@@ -47,6 +51,12 @@ pub(super) fn settle(
         warnings.push("Published ports are discarded when using host network mode".to_owned());
     }
     let security = Security::parse(&options.security_opt)?;
+    let mounts = mounts(settings, options)?;
+    if mounts.iter().any(|mount| mount.relabel) && Path::new(SELINUX).exists() {
+        warnings.push(
+            "the volume option `z` is without effect: kiln sets no SELinux labels".to_owned(),
+        );
+    }
     let config = Config {
         id: id.clone(),
         name: name.to_owned(),
@@ -93,7 +103,7 @@ pub(super) fn settle(
     };
     Ok(Settled {
         config,
-        mounts: mounts(settings, options)?,
+        mounts,
         warnings,
     })
 }

@@ -1,13 +1,15 @@
 //! From a container's record to the launcher's values. Pure, but for the look-up of an exec's user.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::container::config::{Config, MountOrigin, NetworkMode};
 use crate::container::control::{ProcessRequest, StartRequest};
 use crate::container::environment;
-use crate::container::error::{Error, Result};
+use crate::container::error::{Context, Error, Result};
 use crate::container::image_tree;
 use crate::container::volumes;
 use crate::{
@@ -139,12 +141,17 @@ fn mount_specs(config: &Config, detached: Vec<(OwnedFd, bool)>) -> Result<Vec<Mo
                         directory,
                     }
                 }
-                MountOrigin::Volume { name, .. } => {
-                    MountSource::Store(volumes::data_directory(Path::new(Parent::STORE), name))
+                MountOrigin::Volume { name, subpath, .. } => {
+                    let data = volumes::data_directory(Path::new(Parent::STORE), name);
+                    match subpath {
+                        None => MountSource::Store(data),
+                        Some(part) => part_of_volume(&data, name, part)?,
+                    }
                 }
-                MountOrigin::Tmpfs { size, mode } => MountSource::Tmpfs {
+                MountOrigin::Tmpfs { size, mode, owner } => MountSource::Tmpfs {
                     size: *size,
                     mode: *mode,
+                    owner: *owner,
                 },
             };
             Ok(Mount {
@@ -152,9 +159,30 @@ fn mount_specs(config: &Config, detached: Vec<(OwnedFd, bool)>) -> Result<Vec<Mo
                 source,
                 read_only: mount.read_only,
                 no_exec: mount.no_exec,
+                propagation: mount.propagation,
             })
         })
         .collect()
+}
+
+/// A part of a volume. Containers write to volumes, so links on the way lead nowhere but into the volume itself.
+fn part_of_volume(data: &Path, name: &str, part: &str) -> Result<MountSource> {
+    let describe = || format!("cannot access path {part} in volume {name}");
+    let root = rustix::fs::open(
+        data,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .context(describe)?;
+    let node = rustix::fs::openat2(
+        &root,
+        part,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV,
+    )
+    .context(describe)?;
+    MountSource::detach_node(node.as_fd(), false).context(describe)
 }
 
 fn network(config: &Config) -> Network {
