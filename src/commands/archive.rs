@@ -26,6 +26,7 @@ pub fn import_volume(args: &VolumeImportArgs, volumes: &Volumes) -> Result<u8, C
     let options = UnpackOptions {
         owner: Owner::Archive,
         privileged: true,
+        of_root: true,
     };
     unpack(content.as_fd(), b"", &mut input(&args.source)?, options)?;
     Ok(0)

@@ -36,13 +36,11 @@ pub(super) fn print(style: Option<&str>, values: Vec<Value>) -> Result<u8, Comma
 
 /// Containers come before images, as with docker.
 fn find(host: &Host, kind: Option<&str>, name: &str) -> Result<Value, CommandError> {
-    if kind != Some("image") {
-        if kind != Some("volume") {
-            match Containers::open(host.store.clone())?.find(name) {
-                Ok(container) => return Ok(container.inspect()?),
-                Err(Error::NotFound(_)) if kind.is_none() => {}
-                Err(error) => return Err(error.into()),
-            }
+    if !matches!(kind, Some("image" | "volume")) {
+        match Containers::open(host.store.clone())?.find(name) {
+            Ok(container) => return Ok(container.inspect()?),
+            Err(Error::NotFound(_)) if kind.is_none() => {}
+            Err(error) => return Err(error.into()),
         }
     }
     let digest = if kind == Some("volume") {

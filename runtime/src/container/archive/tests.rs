@@ -8,6 +8,7 @@ use super::*;
 const OPTIONS: UnpackOptions = UnpackOptions {
     owner: Owner::Caller,
     privileged: true,
+    of_root: false,
 };
 
 fn packed(directory: &Path, name: &str, shown: &str) -> Vec<u8> {
@@ -103,6 +104,7 @@ fn hostile_archives_are_refused() {
     let plain = UnpackOptions {
         owner: Owner::Caller,
         privileged: false,
+        of_root: false,
     };
     use tar::EntryType::{Block, Link, Regular, Symlink};
     assert!(unpacked(to.path(), "", &archive(Regular, b"../up", b""), OPTIONS).is_err());

@@ -34,6 +34,8 @@ pub struct UnpackOptions {
     pub owner: Owner,
     /// Unpacks device nodes too, and keeps set-user-id and set-group-id bits.
     pub privileged: bool,
+    /// Gives the directory itself the attributes of the archive's root.
+    pub of_root: bool,
 }
 
 /// Mode of directories that an archive names only as part of a path.
@@ -94,6 +96,11 @@ impl Unpacker<'_> {
         let describe = || format!("unpacking {}", text(&path));
         let Some(place) = self.place(&path)? else {
             // The root of the archive is the directory that is there.
+            if self.options.of_root && kind == EntryType::Directory {
+                let directory = resolve(self.root, self.base, OFlags::RDONLY | OFlags::DIRECTORY);
+                let directory = directory.context(describe)?;
+                return self.finish_directory(entry, directory).context(describe);
+            }
             return Ok(());
         };
         self.make_room(&place, &path, kind == EntryType::Directory)?;
@@ -226,6 +233,14 @@ impl Unpacker<'_> {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
+        self.finish_directory(entry, directory)
+    }
+
+    fn finish_directory(
+        &mut self,
+        entry: &mut tar::Entry<'_, &mut dyn Read>,
+        directory: OwnedFd,
+    ) -> io::Result<()> {
         if let Some((uid, gid)) = self.owner(entry)? {
             fchown(
                 &directory,
