@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
-use kiln_builder::{Cancel, RegistryImages};
+use kiln_builder::{Cancel, ClientProvider, RegistryImages};
 use kiln_registry::{
     AuthFile, Client, ClientOptions, Credential, Credentials, Event, HostOptions, Proxies, Tls,
 };
@@ -131,7 +131,7 @@ impl Host {
     /// What a build needs of the machine.
     pub fn for_build(&self) -> Result<kiln_builder::Host, CommandError> {
         let (launching, connecting) = (self.clone(), self.clone());
-        let connect = move || {
+        let connect: ClientProvider = Arc::new(move || {
             let client = connecting
                 .client()
                 .map_err(|error| format!("{error:#}"))?
@@ -142,7 +142,7 @@ impl Host {
                 .handle()
                 .clone();
             Ok((client, runtime))
-        };
+        });
         let cancel = Cancel::new();
         crate::terminal::on_interrupt({
             let cancel = cancel.clone();
@@ -151,11 +151,12 @@ impl Host {
         Ok(kiln_builder::Host {
             store: self.store.clone(),
             launcher: Arc::new(move || launching.launcher().map_err(|error| error.to_string())),
-            images: Arc::new(RegistryImages::new(self.store.clone(), Arc::new(connect))),
+            images: Arc::new(RegistryImages::new(self.store.clone(), connect.clone())),
             cancel,
             logs: Some(crate::logs::directory(&self.settings.root)),
             resolv_conf: name_files()?.resolv_conf.into_bytes(),
             proxies: self.settings.proxies.variables.clone(),
+            remote: self.settings.remote.access(connect),
         })
     }
 

@@ -3,11 +3,15 @@
 //! This is the one place that reads environment variables and home directories; everything below takes
 //! plain values.
 
+mod remote;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::cli::GlobalArgs;
 use crate::error::CommandError;
+
+pub use remote::Remote;
 
 /// What every command needs to know about its surroundings.
 #[derive(Debug, Clone)]
@@ -20,6 +24,8 @@ pub struct Settings {
     pub credential_files: Vec<PathBuf>,
     /// Proxies for registries.
     pub proxies: Proxies,
+    /// What builds fetch files with.
+    pub remote: Remote,
     /// Extra certificate authorities (`SSL_CERT_FILE`).
     pub certificate_file: Option<PathBuf>,
     /// Whether the process runs as the machine's root; root of a user namespace is not.
@@ -69,6 +75,7 @@ impl Settings {
             root,
             credential_files: credential_files(docker_config.as_deref(), home.as_deref()),
             docker_config,
+            remote: Remote::from_environment(home.as_deref()),
             proxies: Proxies::from_environment(),
             certificate_file: variable("SSL_CERT_FILE").map(PathBuf::from),
             is_root,

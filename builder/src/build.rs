@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::lower::{Lowered, likely_bases, lower_into};
 use crate::request::BuildRequest;
 use crate::schedule::{self, Stopped, Work};
+use crate::sources::{self, Sources};
 use crate::step::{Done, Engine, Prepared, inputs, prepare, wanted};
 
 /// Builds the target of a Dockerfile, stores its image and gives it its names.
@@ -145,9 +146,17 @@ fn run(
 ) -> Result<Vec<Option<Done>>, BuildError> {
     let graph = &lowered.graph;
     let targets: Vec<VertexId> = graph.results().map(|stage| stage.vertex).collect();
+    let sources = Sources::new(
+        &host.store,
+        &host.remote,
+        &request.secrets,
+        &request.ssh,
+        &host.cancel,
+    );
     let prepared = prepare(
         graph,
         contexts,
+        &sources,
         lowered.source_date_epoch,
         Records::new(&host.store),
     )?;
@@ -167,6 +176,7 @@ fn run(
         graph,
         prepared: &prepared,
         contexts,
+        sources: &sources,
         layer_hashes: &layer_hashes,
         source_date_epoch: lowered.source_date_epoch,
         stop: &stop,
@@ -184,6 +194,9 @@ fn run(
         &stop,
         &engine,
     );
+    if !graph.remote_sources().is_empty() {
+        sources::sweep(&host.store);
+    }
     // Only time is lost when this cannot be kept.
     let _ = layer_hashes.save();
     match outcome {

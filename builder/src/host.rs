@@ -1,5 +1,6 @@
 //! What a build needs of the machine, handed in by the caller.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use kiln_store::{Image, Platform, Reference, Store};
 
 use crate::cancel::Cancel;
 use crate::event::Sink;
+use crate::registry_images::ClientProvider;
 use crate::request::PullPolicy;
 
 /// Starts the launcher of `RUN` steps, or returns the one that runs already. Called when the first step runs.
@@ -29,8 +31,34 @@ pub struct Host {
     pub logs: Option<PathBuf>,
     /// The resolver configuration that steps see, normally the machine's own.
     pub resolv_conf: Vec<u8>,
+    /// How files from elsewhere are reached.
+    pub remote: RemoteAccess,
     /// Proxy variables of the machine (`http_proxy=...`), handed to steps and kept out of keys and images.
     pub proxies: Vec<(String, String)>,
+}
+
+/// How files from elsewhere are reached: nothing can be by default.
+#[derive(Clone, Default)]
+pub struct RemoteAccess {
+    /// A client for downloads.
+    pub client: Option<ClientProvider>,
+    /// The program `git`.
+    pub git: Option<PathBuf>,
+    /// What git and ssh need of the environment: the search path, proxies, certificate authorities.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Files with the keys of ssh hosts.
+    pub known_hosts: Vec<PathBuf>,
+}
+
+impl fmt::Debug for RemoteAccess {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RemoteAccess")
+            .field("client", &self.client.is_some())
+            .field("git", &self.git)
+            .field("known_hosts", &self.known_hosts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Host {

@@ -23,6 +23,7 @@ mod lower;
 mod registry_images;
 mod request;
 mod schedule;
+mod sources;
 mod step;
 
 pub use build::{build, describe};
@@ -34,6 +35,6 @@ pub use export::{
     Annotation, AnnotationLevel, BuiltTarget, Exported, FilesReport, ImageOptions, store_image,
     write_archive, write_directory,
 };
-pub use host::{Host, ImageError, Images, LauncherProvider};
+pub use host::{Host, ImageError, Images, LauncherProvider, RemoteAccess};
 pub use registry_images::{ClientProvider, RegistryImages};
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};

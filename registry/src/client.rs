@@ -43,6 +43,10 @@ impl Client {
         })
     }
 
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.inner.transport
+    }
+
     fn host(&self, name: &str) -> Arc<Host> {
         let mut hosts = self
             .inner

@@ -20,4 +20,5 @@ mod hostile;
 mod interrupted;
 mod outputs;
 mod registry;
+mod sources;
 mod volumes;

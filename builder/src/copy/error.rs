@@ -2,6 +2,8 @@
 
 use kiln_store::LayerError;
 
+use crate::sources::SourceError;
+
 /// Why files could not be copied. Messages are BuildKit's where users know them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,9 @@ pub(crate) enum CopyError {
     /// Something else that names itself.
     #[error("{0}")]
     Other(String),
+    /// A source from elsewhere could not be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// A tree could not be read or written.
     #[error(transparent)]
     Tree(#[from] LayerError),
@@ -52,6 +57,7 @@ impl CopyError {
             } => Some(format!(
                 "{path} exists in the context, but its .dockerignore file leaves it out"
             )),
+            Self::Source(SourceError::Failed { hint, .. }) => hint.clone(),
             _ => None,
         }
     }

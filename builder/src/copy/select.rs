@@ -76,6 +76,26 @@ pub(crate) fn select(
     }
 }
 
+/// Takes what lies at a path that is no pattern.
+pub(crate) fn select_literal(
+    tree: &SourceTree<'_>,
+    source: &str,
+    options: &SelectOptions<'_>,
+) -> Result<Vec<Selected>, CopyError> {
+    let finder = Finder {
+        tree,
+        options,
+        source,
+    };
+    let wanted = path::normalize(source.as_bytes());
+    let top = finder.existing(&wanted)?;
+    let name = path::file_name(&wanted).to_vec();
+    Ok(finder
+        .selected(name, Vec::new(), top)?
+        .into_iter()
+        .collect())
+}
+
 struct Finder<'a> {
     tree: &'a SourceTree<'a>,
     options: &'a SelectOptions<'a>,

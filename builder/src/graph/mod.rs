@@ -11,6 +11,8 @@ use kiln_grammar::{Lines, Span};
 use kiln_store::{Descriptor, ImageConfig};
 use serde::Serialize;
 
+use crate::sources::RemoteSource;
+
 pub(crate) use describe::describe;
 pub(crate) use op::{
     BindSource, CacheSharing, CopyOp, CopySource, ImageOp, InlineFile, Mount, MountKind, Op, RunOp,
@@ -112,6 +114,20 @@ impl Graph {
         }
         self.vertices.push(vertex);
         self.vertices.len() - 1
+    }
+
+    /// Everything that copies fetch.
+    pub(crate) fn remote_sources(&self) -> Vec<&RemoteSource> {
+        let copies = self.vertices.iter().filter_map(|vertex| match &vertex.op {
+            Op::Copy(copy) => Some(copy),
+            _ => None,
+        });
+        let sources = copies.flat_map(|copy| &copy.sources);
+        let remote = sources.filter_map(|source| match source {
+            CopySource::Remote { source, .. } => Some(source),
+            CopySource::Path(_) | CopySource::Inline(_) => None,
+        });
+        remote.collect()
     }
 
     /// The stages to build, one for each platform.

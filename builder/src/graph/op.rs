@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::copy::Chmod;
 use crate::request::Network;
+use crate::sources::RemoteSource;
 
 /// What a vertex does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -213,6 +214,13 @@ pub(crate) enum CopySource {
     Path(String),
     /// A heredoc.
     Inline(InlineFile),
+    /// Something that is fetched.
+    Remote {
+        /// What.
+        source: RemoteSource,
+        /// An archive among them is unpacked.
+        unpack: bool,
+    },
 }
 
 /// A file that stands in the Dockerfile.

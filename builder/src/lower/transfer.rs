@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 
 use kiln_grammar::{Add, Copy, Diagnostic, Instruction, Source, Span, Transfer};
+use kiln_store::{Algorithm, Digest};
 
 use super::run::summary;
 use super::state::StageState;
 use super::{Lowering, Result, code, expand, fault};
-use crate::copy::{Chmod, address};
+use crate::copy::Chmod;
 use crate::graph::{BindSource, CopyOp, CopySource, InlineFile, Op, VertexId};
+use crate::sources::git::{self, GitSource};
+use crate::sources::{HttpSource, RemoteSource, address};
 
 /// What `COPY` and `ADD` differ in.
 struct Kind<'a> {
@@ -102,7 +105,7 @@ impl Lowering<'_> {
             let _ = write!(message, " {shown}");
             taken.push(one);
         }
-        check_checksum(kind, &taken)?;
+        self.check_checksum(kind, &taken)?;
         let destination = expand(state, &transfer.destination)?;
         if taken.len() > 1 && !is_directory(&destination) {
             self.warnings.push(
@@ -139,6 +142,18 @@ impl Lowering<'_> {
             .add(state.vertex(Op::Copy(Box::new(op)), vertices, origin));
         state.note_layer(&message, vertex);
         Ok(())
+    }
+
+    fn check_checksum(&self, kind: &Kind<'_>, sources: &[CopySource]) -> Result<()> {
+        let Some(checksum) = kind.add.and_then(|add| add.checksum.as_ref()) else {
+            return Ok(());
+        };
+        let message = match sources {
+            [CopySource::Remote { .. }] => return Ok(()),
+            [_] => "checksum requires HTTP(S) or Git sources",
+            _ => "checksum can't be specified for multiple sources",
+        };
+        Err(fault(code::TRANSFER, checksum.span, message))
     }
 
     /// One source, with the text that histories show for it.
@@ -184,35 +199,55 @@ impl Lowering<'_> {
                     "source can't be a git ref for COPY",
                 ));
             }
-            (address::Kind::Url | address::Kind::Git, Some(_)) => {
-                let message = format!("ADD of {text} is not supported yet");
-                let help = "fetch it in a RUN step, or put it into the context";
-                return Err(Box::new(
-                    fault(code::UNSUPPORTED, word.span, message).help(help),
-                ));
-            }
+            (address::Kind::Url, Some(add)) => CopySource::Remote {
+                source: RemoteSource::Http(http_source(state, add, &text)?),
+                unpack: add.unpack == Some(true),
+            },
+            (address::Kind::Git, Some(add)) => CopySource::Remote {
+                source: RemoteSource::Git(git_source(state, add, &text, word.span)?),
+                unpack: false,
+            },
         };
-        Ok((one, text))
+        Ok((one, address::without_password(&text)))
     }
 }
 
-fn check_checksum(kind: &Kind<'_>, sources: &[CopySource]) -> Result<()> {
-    let Some(checksum) = kind.add.and_then(|add| add.checksum.as_ref()) else {
-        return Ok(());
+/// A file on a web server, with what `--checksum` demands of it.
+fn http_source(state: &StageState, add: &Add, url: &str) -> Result<HttpSource> {
+    let checksum = match &add.checksum {
+        None => None,
+        Some(word) => {
+            let text = expand(state, word)?;
+            let digest: Digest = text.parse().map_err(|error| {
+                let message = format!("invalid checksum {text}: {error}");
+                fault(code::TRANSFER, word.span, message)
+            })?;
+            if digest.algorithm() != Algorithm::Sha256 {
+                let message = format!("checksum {text} is not supported: only sha256 is");
+                return Err(fault(code::TRANSFER, word.span, message));
+            }
+            Some(digest)
+        }
     };
-    let span: Span = checksum.span;
-    if sources.len() > 1 {
-        return Err(fault(
-            code::TRANSFER,
-            span,
-            "checksum can't be specified for multiple sources",
-        ));
+    Ok(HttpSource {
+        url: url.to_owned(),
+        checksum,
+    })
+}
+
+/// A repository, with what flags say of it: they go before what the address says.
+fn git_source(state: &StageState, add: &Add, address: &str, span: Span) -> Result<GitSource> {
+    let wrong = |message| fault(code::TRANSFER, span, message);
+    let mut source = GitSource::parse(address, false).map_err(wrong)?;
+    if let Some(keep) = add.keep_git_dir {
+        source.keep_git_dir = keep;
     }
-    Err(fault(
-        code::TRANSFER,
-        span,
-        "checksum requires HTTP(S) or Git sources",
-    ))
+    if let Some(word) = &add.checksum {
+        let checksum = expand(state, word)?;
+        git::check_checksum(&checksum).map_err(wrong)?;
+        source.checksum = Some(checksum);
+    }
+    Ok(source)
 }
 
 /// Tells whether a destination says that it is a directory.

@@ -43,7 +43,7 @@ impl Engine<'_> {
             let mut writer =
                 TreeWriter::new(tree, &view, self.host.store.options().overlay_xattrs)?;
             self.with_sources(number, copy, inputs, |source, selected| {
-                self.put_all(copy, source, selected, &mut writer, &options)
+                self.put_all(number, copy, source, selected, &mut writer, &options)
             })?;
             Ok(writer.finish()?)
         };
@@ -52,6 +52,7 @@ impl Engine<'_> {
 
     fn put_all(
         &self,
+        number: VertexId,
         copy: &CopyOp,
         source: Option<&SourceTree<'_>>,
         selected: &[Vec<Selected>],
@@ -69,6 +70,17 @@ impl Engine<'_> {
                             continue;
                         }
                         Transfer::new(writer, source, options).put(taken)?;
+                    }
+                }
+                (CopySource::Remote { source, unpack }, _) => {
+                    let found = self.prepared[number].found.get(index);
+                    let fetched = self.fetched(copy, source, found.and_then(Option::as_ref))?;
+                    let tree = fetched.tree();
+                    for taken in &fetched.selected {
+                        if *unpack && unpack::unpack(writer, &tree, taken, chown, options)? {
+                            continue;
+                        }
+                        Transfer::new(writer, &tree, options).put(taken)?;
                     }
                 }
                 (CopySource::Path(_), None) => {
@@ -193,6 +205,12 @@ impl Engine<'_> {
             let destination = copy.destination.as_bytes();
             reads::way(hasher, &view, destination)?;
             self.with_sources(number, copy, inputs, |source, selected| {
+                for (one, found) in copy.sources.iter().zip(&self.prepared[number].found) {
+                    if let CopySource::Remote { source, .. } = one {
+                        let fetched = self.fetched(copy, source, found.as_ref())?;
+                        reads::overwritten(hasher, &view, destination, &fetched.selected)?;
+                    }
+                }
                 for one in selected {
                     reads::overwritten(hasher, &view, destination, one)?;
                     if let (BindSource::Source(_), Some(source)) = (&copy.from, source) {

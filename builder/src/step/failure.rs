@@ -6,9 +6,13 @@ use crate::copy::CopyError;
 use crate::error::{BuildError, StepFailure};
 use crate::graph::{Origin, RunOp, Vertex};
 use crate::request::Network;
+use crate::sources::SourceError;
 
 /// The failure of a copy.
 pub(crate) fn of_copy(vertex: &Vertex, error: &CopyError) -> BuildError {
+    if matches!(error, CopyError::Source(SourceError::Cancelled)) {
+        return BuildError::Cancelled;
+    }
     step(&vertex.origin, error.to_string(), error.hint())
 }
 

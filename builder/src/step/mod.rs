@@ -13,6 +13,7 @@ mod mounts;
 mod output;
 mod prepare;
 mod reads;
+mod remote;
 mod run;
 mod state;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use crate::graph::{Graph, Op, Vertex, VertexId};
 use crate::host::Host;
 use crate::request::BuildRequest;
 use crate::schedule::Executor;
+use crate::sources::Sources;
 
 pub(crate) use prepare::{Prepared, inputs, prepare, wanted};
 pub(crate) use state::{FileState, SharedState};
@@ -47,6 +49,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) prepared: &'a [Prepared],
     pub(crate) contexts: &'a Contexts,
+    pub(crate) sources: &'a Sources<'a>,
     /// Hashes of files that lie in layers.
     pub(crate) layer_hashes: &'a IndexedHashes,
     pub(crate) source_date_epoch: Option<i64>,

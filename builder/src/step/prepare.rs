@@ -8,6 +8,7 @@ use crate::context::{Context, Contexts};
 use crate::copy::{CopyError, FileNote, SelectOptions, Selected, SourceTree, digest, select};
 use crate::error::BuildError;
 use crate::graph::{BindSource, CopyOp, CopySource, Graph, MountKind, Op, RunOp, Vertex, VertexId};
+use crate::sources::{Found, RemoteSource, Sources, address};
 
 /// What is known of a vertex before it runs.
 #[derive(Debug)]
@@ -16,7 +17,9 @@ pub(crate) struct Prepared {
     pub(crate) keys: StepKeys,
     /// What it takes from contexts, source by source; empty when it takes nothing.
     pub(crate) taken: Vec<Vec<Selected>>,
-    /// The identity of that.
+    /// What it fetches, source by source; none for a source that lies here.
+    pub(crate) found: Vec<Option<Found>>,
+    /// The identity of all that.
     pub(crate) taken_digest: [u8; 32],
     /// What it is made of, for the reason of a later miss.
     pub(crate) slot: Slot,
@@ -28,14 +31,16 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(
     graph: &Graph,
     contexts: &Contexts,
+    sources: &Sources<'_>,
     epoch: Option<i64>,
     records: Records<'_>,
 ) -> Result<Vec<Prepared>, BuildError> {
+    sources.find_all(&graph.remote_sources());
     let mut all: Vec<Prepared> = Vec::with_capacity(graph.vertices.len());
     for vertex in &graph.vertices {
         let mut taken = TakenFiles::default();
         taken
-            .take(&vertex.op, contexts)
+            .take(&vertex.op, contexts, sources)
             .map_err(|error| failure::of_copy(vertex, &error))?;
         let keys = keys(vertex, &taken.digest, epoch, &all);
         let hit = match vertex.op.makes_layer() && !vertex.origin.no_cache {
@@ -46,6 +51,7 @@ pub(crate) fn prepare(
         all.push(Prepared {
             keys,
             taken: taken.selected,
+            found: taken.found,
             taken_digest: taken.digest,
             slot,
             hit,
@@ -116,14 +122,23 @@ fn slot(vertex: &Vertex, notes: &[FileNote], graph: &Graph, earlier: &[Prepared]
 #[derive(Default)]
 struct TakenFiles {
     selected: Vec<Vec<Selected>>,
+    found: Vec<Option<Found>>,
     digest: [u8; 32],
     notes: Vec<FileNote>,
 }
 
 impl TakenFiles {
-    fn take(&mut self, op: &Op, contexts: &Contexts) -> Result<(), CopyError> {
+    fn take(
+        &mut self,
+        op: &Op,
+        contexts: &Contexts,
+        sources: &Sources<'_>,
+    ) -> Result<(), CopyError> {
         match op {
-            Op::Copy(copy) => self.take_copy(copy, contexts),
+            Op::Copy(copy) => {
+                self.take_copy(copy, contexts)?;
+                self.take_remote(copy, sources)
+            }
             Op::Run(run) => self.take_mounts(run, contexts),
             Op::Image(_) | Op::Scratch | Op::Workdir(_) => Ok(()),
         }
@@ -153,6 +168,36 @@ impl TakenFiles {
             )?);
         }
         self.digest = hasher.finish();
+        Ok(())
+    }
+
+    /// Finds what is fetched: the key has its content, or its commit.
+    fn take_remote(&mut self, copy: &CopyOp, sources: &Sources<'_>) -> Result<(), CopyError> {
+        let mut hasher = KeyHasher::new("fetched");
+        hasher.raw(&self.digest);
+        for one in &copy.sources {
+            let CopySource::Remote { source, .. } = one else {
+                self.found.push(None);
+                continue;
+            };
+            let found = sources.find(source)?;
+            let (name, identity) = match &found {
+                Found::Http(file) => (file.name.clone(), file.digest.to_string()),
+                Found::Git(commit) => (String::new(), commit.hash.clone()),
+            };
+            hasher.bytes(name.as_bytes());
+            hasher.bytes(identity.as_bytes());
+            let shown = match source {
+                RemoteSource::Http(http) => address::without_password(&http.url),
+                RemoteSource::Git(git) => git.remote.clone(),
+            };
+            let note = *blake3::hash(identity.as_bytes()).as_bytes();
+            self.notes.push((shown, note));
+            self.found.push(Some(found));
+        }
+        if self.found.iter().any(Option::is_some) {
+            self.digest = hasher.finish();
+        }
         Ok(())
     }
 

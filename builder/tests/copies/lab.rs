@@ -88,6 +88,7 @@ impl Lab {
             cancel: Cancel::new(),
             logs: None,
             resolv_conf: Vec::new(),
+            remote: kiln_builder::RemoteAccess::default(),
             proxies: Vec::new(),
         };
         kiln_builder::build(request, &host, &|_: Event<'_>| {})

@@ -150,6 +150,7 @@ impl Lab {
             cancel: self.cancel.clone(),
             logs: None,
             resolv_conf: Vec::new(),
+            remote: kiln_builder::RemoteAccess::default(),
             proxies: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 mod environment;
 pub mod forged;
 mod shown;
+pub mod web;
 
 use xtask::identity::{Identity, TEST_USER};
 use xtask::interrupt;

@@ -53,6 +53,12 @@ const PACKAGES: &[Package] = &[
         tasks: TESTS,
     },
     Package {
+        name: "git",
+        present: || has("git"),
+        why: "repositories that builds take files from",
+        tasks: TESTS,
+    },
+    Package {
         name: "umoci",
         present: || has("umoci"),
         why: "unpacks kiln's images",

@@ -67,8 +67,16 @@ fn messages() {
             "checksum can't be specified for multiple sources",
         ),
         (
-            "FROM debian\nADD https://example.org/x /\n",
-            "ADD of https://example.org/x is not supported yet",
+            "FROM debian\nADD --checksum=md5:00 https://example.org/x /\n",
+            "invalid checksum md5:00: unsupported digest algorithm in \"md5:00\": use sha256, sha384 or sha512",
+        ),
+        (
+            "FROM debian\nADD https://example.org/x.git#a..b /\n",
+            "invalid git ref \"a..b\"",
+        ),
+        (
+            "FROM debian\nADD --checksum=0123 https://example.org/x.git /\n",
+            "invalid checksum \"0123\": at least 7 hexadecimal digits of a commit are needed",
         ),
         (
             "ARG SOURCE_DATE_EPOCH=x\nFROM bare\n",

@@ -93,6 +93,7 @@ fn copies() {
         .map(|source| match source {
             CopySource::Inline(file) => (file.name.as_str(), file.content.as_str()),
             CopySource::Path(path) => (path.as_str(), "?"),
+            CopySource::Remote { .. } => ("", "?"),
         })
         .collect();
     assert_eq!(files, [("one", "dst\n"), ("two", "$D\n")]);

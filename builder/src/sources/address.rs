@@ -45,6 +45,22 @@ fn is_scp(source: &str) -> bool {
     is_name(user) && is_name(host) && !path.is_empty()
 }
 
+/// An address as it may be shown to everybody: without the password, or the token, in front of its host.
+pub(crate) fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((user, host))
+            if user.contains(':') || scheme.to_ascii_lowercase().starts_with("http") =>
+        {
+            format!("{scheme}://xxxxx@{host}{}", &rest[end..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
