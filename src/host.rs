@@ -12,7 +12,7 @@ use kiln_registry::{
 };
 use kiln_runtime::container::HostFiles;
 use kiln_runtime::userns::{EnterError, EnterOptions, Entered, enter as enter_namespace};
-use kiln_runtime::{Launcher, LauncherOptions};
+use kiln_runtime::{Expected, Launcher, LauncherOptions};
 use kiln_store::{OverlayXattrs, Store, StoreOptions};
 
 use crate::cli::TlsArgs;
@@ -82,6 +82,26 @@ impl Host {
         })
     }
 
+    /// The same for a command that will start a container: its launcher begins while the command finds out the rest.
+    pub fn expecting(
+        settings: &Settings,
+        tls: &TlsArgs,
+        expected: &Expected,
+    ) -> Result<Self, CommandError> {
+        // Without a store there is no image yet either: then nothing is gained, and the launcher is started when it is needed.
+        let launcher = settings
+            .root
+            .is_dir()
+            .then(|| Launcher::start_for_container(&launcher_options(settings), expected).ok());
+        let host = Self::new(settings, tls)?;
+        *host
+            .shared
+            .launcher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = launcher.flatten();
+        Ok(host)
+    }
+
     /// A command that talks to no registry.
     pub fn local(settings: &Settings) -> Result<Self, CommandError> {
         Self::new(settings, &TlsArgs::default())
@@ -97,10 +117,7 @@ impl Host {
         if let Some(launcher) = &*launcher {
             return Ok(launcher.clone());
         }
-        let started = Launcher::start(&LauncherOptions {
-            store_root: self.settings.root.clone(),
-            user_xattrs: !self.settings.is_root,
-        })?;
+        let started = Launcher::start(&launcher_options(&self.settings))?;
         Ok(launcher.insert(started).clone())
     }
 
@@ -227,6 +244,13 @@ impl Host {
             options.certificate_authorities.push(text);
         }
         Ok(options)
+    }
+}
+
+fn launcher_options(settings: &Settings) -> LauncherOptions {
+    LauncherOptions {
+        store_root: settings.root.clone(),
+        user_xattrs: !settings.is_root,
     }
 }
 

@@ -26,6 +26,7 @@ mod plan;
 pub mod probe;
 mod report;
 mod seccomp;
+mod spare;
 mod spec;
 mod transport;
 pub mod userns;
@@ -36,8 +37,8 @@ pub use error::LaunchError;
 pub use launcher::{Child, Launcher, LauncherOptions, Measured, MonitorProcess};
 pub use parent::{Parent, Started};
 pub use spec::{
-    Capabilities, Exit, Ids, Join, Mount, MountSource, Network, Process, Propagation, Resource,
-    Rlimit, Seccomp, Security, Spec, Stdio, WindowSize,
+    Capabilities, Exit, Expected, Ids, Join, Mount, MountSource, Network, Process, Propagation,
+    Resource, Rlimit, Seccomp, Security, Spec, Stdio, WindowSize,
 };
 
 /// Becomes the zygote if this process was started as one; otherwise returns at once.

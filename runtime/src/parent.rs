@@ -14,8 +14,9 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::child::{self, Launch};
 use crate::explain;
-use crate::plan::{self, Plan, Prepared, Site};
+use crate::plan::{self, Plan, Preparation, Prepared, Site};
 use crate::report::{Reporter, records};
+use crate::spare::Spare;
 use crate::sys::exec::StringArray;
 use crate::sys::process::{Cloned, clone_child, clone_child_inside};
 use crate::wire::Bytes;
@@ -33,6 +34,8 @@ pub struct Parent {
     /// Private files by content, so that steps with the same hosts file share one.
     contents: HashMap<Vec<u8>, CString>,
     content_count: u64,
+    /// A child that waits for the next plan.
+    spare: Option<Spare>,
 }
 
 /// A launch that failed before or in the clone.
@@ -67,7 +70,28 @@ impl Parent {
             site,
             contents: HashMap::new(),
             content_count: 0,
+            spare: None,
         }
+    }
+
+    /// In a fork: the child that waits is the other process's.
+    pub(crate) fn forget_spare(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            spare.forget();
+        }
+    }
+
+    /// Clones a child that does this and then waits for a plan that begins with it, unless there is one already.
+    pub(crate) fn prepare(&mut self, preparation: &Preparation) -> Result<(), Errno> {
+        if self
+            .spare
+            .as_ref()
+            .is_none_or(|spare| !spare.fits(preparation))
+        {
+            self.spare = None;
+            self.spare = Some(Spare::start(preparation)?);
+        }
+        Ok(())
     }
 
     /// Starts a container's first process. Paths in the spec are below [`Parent::STORE`]. The process goes on when this
@@ -118,6 +142,9 @@ impl Parent {
         let contents = self
             .contents(&plan.contents)
             .map_err(failed("write a private file"))?;
+        if let Some(started) = self.use_spare(plan, fds, &contents) {
+            return Ok(started);
+        }
         let arguments = StringArray::new(plan.program.argv.clone());
         let environment = StringArray::new(plan.program.env.clone());
         let mut launch = Launch {
@@ -159,14 +186,17 @@ impl Parent {
                 let alive = || !reader_gone(writer.as_fd());
                 child::run(&launch, Reporter(writer.as_fd()), alive)
             }
-            Cloned::Parent { pid, pidfd } => Ok(Started {
-                pid,
-                pidfd,
-                report: reader,
-                collected: Vec::new(),
-                program: program_name(plan),
-            }),
+            Cloned::Parent { pid, pidfd } => Ok(Started::new(pid, pidfd, reader, plan)),
         }
+    }
+
+    /// Gives the plan to the child that waits, if it fits.
+    fn use_spare(&mut self, plan: &Plan, fds: &[OwnedFd], contents: &[CString]) -> Option<Started> {
+        let preparation = plan.preparation()?;
+        let spare = self
+            .spare
+            .take_if(|spare| spare.fits(&preparation) && plan.inside.is_none())?;
+        spare.give(plan, fds, contents)
     }
 
     /// Paths of private files with these contents.
@@ -226,7 +256,7 @@ impl Parent {
 }
 
 /// Whether nobody can read from a pipe any more.
-fn reader_gone(writer: BorrowedFd<'_>) -> bool {
+pub(crate) fn reader_gone(writer: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::new(&writer, PollFlags::empty())];
     let now = rustix::time::Timespec {
         tv_sec: 0,
@@ -259,6 +289,17 @@ fn program_name(plan: &Plan) -> String {
 }
 
 impl Started {
+    /// A child that goes on with a plan; `report` is its report's end.
+    pub(crate) fn new(pid: u32, pidfd: OwnedFd, report: OwnedFd, plan: &Plan) -> Self {
+        Self {
+            pid,
+            pidfd,
+            report,
+            collected: Vec::new(),
+            program: program_name(plan),
+        }
+    }
+
     /// Waits until the program was executed, or says why it could not be; then the process has ended and been reaped.
     pub fn executed(&mut self) -> Result<(), LaunchError> {
         loop {

@@ -26,15 +26,16 @@ pub(crate) enum Record {
     Note { text: Bytes },
     /// A mount point was created in the upper directory.
     Stub { stub: Stub },
-    /// Nanoseconds of the monotonic clock after each operation.
-    Times { nanoseconds: Vec<u64> },
+    /// Nanoseconds of the monotonic clock at the beginning and after each operation but the first ones, which were done before
+    /// the plan was known.
+    Times { ahead: u32, nanoseconds: Vec<u64> },
 }
 wire_enum!(Record {
     1 => Failed { what, object, errno },
     2 => NotExecuted { errno },
     3 => Note { text },
     4 => Stub { stub },
-    5 => Times { nanoseconds },
+    5 => Times { ahead, nanoseconds },
 });
 
 /// A mount point that a launch created in the upper directory.

@@ -73,6 +73,17 @@ impl Spec {
     }
 }
 
+/// What is known of a container before it is asked for, see [`crate::Launcher::start_for_container`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// See [`Spec::network`].
+    pub network: Network,
+    /// See [`Spec::security`].
+    pub security: Security,
+    /// See [`Spec::shm_size`].
+    pub shm_size: u64,
+}
+
 /// A process to execute: program, environment and credentials. The environment is exactly this; nothing is inherited.
 #[derive(Debug, Clone)]
 pub struct Process {

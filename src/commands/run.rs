@@ -7,6 +7,7 @@ use kiln_runtime::container::{
     Attach, Container, Containers, CreateOptions, DetachKeys, Error, ExecOptions, Local, Session,
     SessionEnd, StartOptions,
 };
+use kiln_runtime::{Expected, Network, Security, Spec};
 use kiln_store::{Image, Platform, Reference};
 
 use super::{images, pull};
@@ -25,7 +26,7 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         .as_deref()
         .map(DetachKeys::parse)
         .transpose()?;
-    let host = Host::new(settings, &args.create.tls)?;
+    let host = Host::expecting(settings, &args.create.tls, &expected(&args.create))?;
     let containers = Containers::open(host.store.clone())?;
     let container = make(
         &host,
@@ -60,6 +61,22 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         args.create.tty,
         keys,
     )
+}
+
+/// What the flags alone say of the container. A wrong guess only costs the time that a right one saves.
+fn expected(args: &CreateArgs) -> Expected {
+    Expected {
+        network: match args.network.as_deref() {
+            Some("host") => Network::Host,
+            _ => Network::None,
+        },
+        security: if args.privileged {
+            Security::Insecure
+        } else {
+            Security::Sandbox
+        },
+        shm_size: Spec::DEFAULT_SHM_SIZE,
+    }
 }
 
 /// Creates a container.

@@ -10,9 +10,9 @@ use rustix::fs::{FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, mount_bind};
 
-use super::kernel::{QUIET, attach};
+use super::kernel::{QUIET, attach, stage};
 use super::root::detached;
-use super::{Child, Context, Done, resolve};
+use super::{Child, Context, Done};
 use crate::zygote::place;
 
 /// The nodes that every container has: name, path in the zygote's mount namespace, device number.
@@ -51,12 +51,10 @@ impl<'a> Child<'a> {
             attributes,
         )
         .doing_to("mount", c"/dev")?;
-        let target = resolve::own_directory(self.root()?, c"dev")
-            .doing_to("make a directory of", c"/dev")?;
         for (name, target) in LINKS {
             symlinkat(target, &dev, name).doing_to("link a device", name)?;
         }
-        attach(&dev, &target).doing_to("mount", c"/dev")?;
+        stage(&dev, place::STAGE_DEV).doing_to("mount", c"/dev")?;
         bind_nodes(&dev)?;
         let mut size = [0; 24];
         let size = decimal(shm_size, &mut size);
@@ -69,7 +67,9 @@ impl<'a> Child<'a> {
             MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
         )
         .and_then(|()| self.below(&dev, c"shm", c"tmpfs", &shm, QUIET))
-        .and_then(|()| self.below(&dev, c"mqueue", c"mqueue", &[], QUIET))
+        .and_then(|()| self.below(&dev, c"mqueue", c"mqueue", &[], QUIET))?;
+        self.dev = Some(dev);
+        Ok(())
     }
 
     fn below(

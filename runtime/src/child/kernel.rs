@@ -28,10 +28,25 @@ const QUIET_FLAGS: MountFlags = MountFlags::NOSUID
 impl<'a> Child<'a> {
     pub(super) fn mount_proc(&mut self) -> Done<'a> {
         let proc = detached(c"proc", &[], QUIET).doing_to("mount", c"/proc")?;
-        let target = resolve::own_directory(self.root()?, c"proc")
-            .doing_to("make a directory of", c"/proc")?;
-        attach(&proc, &target).doing_to("mount", c"/proc")?;
+        stage(&proc, place::STAGE_PROC).doing_to("mount", c"/proc")?;
         self.proc = Some(proc);
+        Ok(())
+    }
+
+    /// Moves what was mounted beside the root onto it. The image's own `/proc`, `/sys` and `/dev` are covered before anything in
+    /// them is opened.
+    pub(super) fn assemble(&self) -> Done<'a> {
+        let trees = [
+            (&self.proc, c"proc", c"/proc"),
+            (&self.sys, c"sys", c"/sys"),
+            (&self.dev, c"dev", c"/dev"),
+        ];
+        for (mount, name, shown) in trees {
+            let mount = mount.as_ref().ok_or(Errno::BADF).doing_to("use", shown)?;
+            let target = resolve::own_directory(self.root()?, name)
+                .doing_to("make a directory of", shown)?;
+            attach(mount, &target).doing_to("mount", shown)?;
+        }
         Ok(())
     }
 
@@ -43,14 +58,12 @@ impl<'a> Child<'a> {
         } else {
             QUIET
         };
-        let target = resolve::own_directory(self.root()?, c"sys")
-            .doing_to("make a directory of", c"/sys")?;
         let sys = match detached(c"sysfs", &[], attributes) {
             Ok(sys) => sys,
             Err(Errno::PERM) => host_sys().doing_to("bind the host's", c"/sys")?,
             Err(errno) => return Err(errno).doing_to("mount", c"/sys"),
         };
-        attach(&sys, &target).doing_to("mount", c"/sys")?;
+        stage(&sys, place::STAGE_SYS).doing_to("mount", c"/sys")?;
         self.mount_cgroup(&sys, attributes, cgroup)?;
         self.sys = Some(sys);
         Ok(())
@@ -162,6 +175,12 @@ fn host_sys() -> Result<OwnedFd, Errno> {
         READ_ONLY | NO_SUID | NO_DEV | NO_EXEC,
     )?;
     Ok(sys)
+}
+
+/// Attaches a detached mount beside the root: only what is attached somewhere can be mounted on.
+pub(super) fn stage(mount: &OwnedFd, place: &CStr) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(mount, c"", rustix::fs::CWD, place, flags)
 }
 
 /// Attaches a detached mount on the file or directory behind `target`.

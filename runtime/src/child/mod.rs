@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use device::NODES;
 use rustix::io::Errno;
 
-use crate::plan::{Operation, Overlay, Plan};
+use crate::plan::{Operation, Overlay, Plan, Preparation};
 use crate::report::{Record, Reporter};
 use crate::sys::exec::{StringArray, execute};
 use crate::sys::process;
@@ -39,6 +39,21 @@ pub(crate) struct Launch<'a> {
     pub environment: &'a StringArray,
     /// A cgroup v2 directory that the clone could not place the child in.
     pub late_cgroup: Option<BorrowedFd<'a>>,
+}
+
+impl Launch<'static> {
+    /// A launch of which nothing is known yet.
+    fn nothing() -> &'static Self {
+        let strings: &StringArray = Box::leak(Box::new(StringArray::new(Vec::new())));
+        Box::leak(Box::new(Self {
+            plan: Box::leak(Box::default()),
+            fds: &[],
+            contents: &[],
+            arguments: strings,
+            environment: strings,
+            late_cgroup: None,
+        }))
+    }
 }
 
 /// An operation that failed: what was tried, on what, and why.
@@ -85,7 +100,11 @@ struct Child<'a> {
     root: Option<OwnedFd>,
     proc: Option<OwnedFd>,
     sys: Option<OwnedFd>,
+    dev: Option<OwnedFd>,
 }
+
+/// Docker's code for "the container could not be started".
+const NOT_STARTED: i32 = 125;
 
 /// Runs a plan. The exit code is only seen by the parent, which reads the report first.
 pub(crate) fn run(
@@ -93,67 +112,50 @@ pub(crate) fn run(
     reporter: Reporter<'_>,
     parent_alive: impl Fn() -> bool,
 ) -> ! {
-    /// Docker's code for "the container could not be started".
-    const NOT_STARTED: i32 = 125;
     rustix::process::umask(rustix::fs::Mode::empty());
-    let mut child = Child {
-        launch,
-        reporter,
-        overlay: None,
-        root: None,
-        proc: None,
-        sys: None,
+    let mut child = Child::new(launch, reporter);
+    if let Some(Err(failure)) = launch.late_cgroup.map(confine::enter_cgroup) {
+        give_up(reporter, &failure);
+    }
+    child.finish(0, parent_alive)
+}
+
+/// Does what can be done before a plan is known, takes the plan from `next`, and goes on with it. Ends without a word when no
+/// plan comes.
+pub(crate) fn run_ahead(
+    preparation: &'static Preparation,
+    reporter: Reporter<'static>,
+    next: impl FnOnce() -> Option<&'static Launch<'static>>,
+    parent_alive: impl Fn() -> bool,
+) -> ! {
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let mut child = Child::new(Launch::nothing(), reporter);
+    for operation in &preparation.operations {
+        if let Err(failure) = child.perform(operation) {
+            give_up(reporter, &failure);
+        }
+    }
+    let Some(launch) = next() else {
+        process::exit(NOT_STARTED);
     };
-    let mut times = [0_u64; TIMES];
-    let mut count = 0;
-    if launch.plan.timed {
-        times[0] = now();
-        count = 1;
-    }
-    let late = launch.late_cgroup.map_or(Ok(()), confine::enter_cgroup);
-    for (index, operation) in launch.plan.operations.iter().enumerate() {
-        let entered = if index == 0 { late } else { Ok(()) };
-        if let Err(failure) = entered.and_then(|()| child.perform(operation)) {
-            // Nothing is left to do if even the report fails.
-            let _ = reporter.send(&Record::Failed {
-                what: Bytes(failure.what.as_bytes().to_vec()),
-                object: Bytes(
-                    failure
-                        .object
-                        .to_bytes()
-                        .iter()
-                        .copied()
-                        .take(1024)
-                        .collect(),
-                ),
-                errno: failure.errno.raw_os_error(),
-            });
-            process::exit(NOT_STARTED);
-        }
-        if launch.plan.timed && count < TIMES {
-            times[count] = now();
-            count += 1;
-        }
-    }
-    if launch.plan.timed {
-        let _ = reporter.send(&Record::Times {
-            nanoseconds: times[..count].to_vec(),
-        });
-    }
-    if launch.plan.ends_with_parent {
-        // Only now: changing credentials clears it.
-        let _ =
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        if !parent_alive() {
-            process::exit(NOT_STARTED);
-        }
-    }
-    let errno = child.execute();
-    let _ = reporter.send(&Record::NotExecuted {
-        errno: errno.raw_os_error(),
+    child.launch = launch;
+    child.finish(preparation.operations.len(), parent_alive)
+}
+
+/// Reports a failure and ends.
+fn give_up(reporter: Reporter<'_>, failure: &Failure<'_>) -> ! {
+    let object = failure.object.to_bytes().iter().copied();
+    // Nothing is left to do if even the report fails.
+    let _ = reporter.send(&Record::Failed {
+        what: Bytes(failure.what.as_bytes().to_vec()),
+        object: Bytes(object.take(OBJECT_LIMIT).collect()),
+        errno: failure.errno.raw_os_error(),
     });
     process::exit(NOT_STARTED);
 }
+
+/// As much of a name is reported: a report has to fit into one record.
+const OBJECT_LIMIT: usize = 1024;
 
 /// Nanoseconds of the monotonic clock.
 pub(crate) fn now() -> u64 {
@@ -162,6 +164,59 @@ pub(crate) fn now() -> u64 {
 }
 
 impl<'a> Child<'a> {
+    fn new(launch: &'a Launch<'a>, reporter: Reporter<'a>) -> Self {
+        Self {
+            launch,
+            reporter,
+            overlay: None,
+            root: None,
+            proc: None,
+            sys: None,
+            dev: None,
+        }
+    }
+
+    /// Runs the operations of the plan from `done` on, then the program.
+    fn finish(&mut self, done: usize, parent_alive: impl Fn() -> bool) -> ! {
+        let (launch, reporter) = (self.launch, self.reporter);
+        let plan = launch.plan;
+        let mut times = [0_u64; TIMES];
+        let mut count = 0;
+        if plan.timed {
+            times[0] = now();
+            count = 1;
+        }
+        for operation in plan.operations.iter().skip(done) {
+            if let Err(failure) = self.perform(operation) {
+                give_up(reporter, &failure);
+            }
+            if plan.timed && count < TIMES {
+                times[count] = now();
+                count += 1;
+            }
+        }
+        if plan.timed {
+            let _ = reporter.send(&Record::Times {
+                ahead: done as u32,
+                nanoseconds: times[..count].to_vec(),
+            });
+        }
+        if plan.ends_with_parent {
+            // Only now: changing credentials clears it.
+            let _ = rustix::process::set_parent_process_death_signal(Some(
+                rustix::process::Signal::KILL,
+            ));
+            if !parent_alive() {
+                process::exit(NOT_STARTED);
+            }
+        }
+        let errno = self.execute();
+        let _ = reporter.send(&Record::NotExecuted {
+            errno: errno.raw_os_error(),
+        });
+        process::exit(NOT_STARTED);
+    }
+
     fn perform(&mut self, operation: &'a Operation) -> Done<'a> {
         match operation {
             Operation::Cgroup { moves, namespace } => {
@@ -184,6 +239,7 @@ impl<'a> Child<'a> {
                 no_exec,
                 propagation,
             } => self.mount(target, source, *read_only, *no_exec, *propagation),
+            Operation::Assemble => self.assemble(),
             Operation::Loopback => crate::sys::network::loopback_up().doing("bring loopback up"),
             Operation::Sysctl { path, value } => self.write_setting(path, value),
             Operation::Mask { root, paths } => self.mask(*root, paths),

@@ -86,7 +86,7 @@ impl<'a> Child<'a> {
     fn target(&self, target: &'a CStr, directory: bool) -> Done<'a, OwnedFd> {
         let root = self.root()?;
         match resolve::existing(root, target, directory) {
-            Err(Errno::NOENT | Errno::NOSYS) => {}
+            Err(Errno::NOENT | Errno::NOSYS | Errno::AGAIN) => {}
             other => return other.doing_to("open the mount point", target),
         }
         let upper = self.overlay.map(|overlay| overlay.upper.as_c_str());

@@ -15,6 +15,10 @@ use crate::wire::Bytes;
 /// As many links as the kernel follows in one path.
 const LINK_LIMIT: u32 = 40;
 
+/// How often a path with `..` is tried again when something was mounted or renamed anywhere on the host meanwhile: the kernel
+/// then can't tell whether the path has left its root. After that it is walked, which needs no luck.
+const ATTEMPTS: u32 = 64;
+
 const NODE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A directory right below the root, one of those that we mount on: a link or file of that name is replaced.
@@ -35,13 +39,14 @@ pub(super) fn existing(
     directory: bool,
 ) -> Result<OwnedFd, Errno> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let fd = openat2(
-        root,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        flags,
-    )?;
+    let how = OFlags::PATH | OFlags::CLOEXEC;
+    let mut left = ATTEMPTS;
+    let fd = loop {
+        match openat2(root, path, how, Mode::empty(), flags) {
+            Err(Errno::AGAIN) if left > 0 => left -= 1,
+            other => break other?,
+        }
+    };
     check_kind(&fd, directory)?;
     Ok(fd)
 }

@@ -29,15 +29,17 @@ impl Launcher {
         let (exit, report) = child.wait_with_report()?;
         let end = now();
         let times = report.iter().find_map(|record| match record {
-            Record::Times { nanoseconds } => Some(nanoseconds.as_slice()),
+            Record::Times { ahead, nanoseconds } => Some((*ahead as usize, nanoseconds.as_slice())),
             _ => None,
         });
+        let (ahead, times) = times.unwrap_or_default();
         let mut parts: Vec<(&'static str, Duration)> = Vec::new();
         let mut last = start;
-        let stamps = times.unwrap_or_default().iter().copied();
-        for (name, at) in ["clone"]
+        let stamps = times.iter().copied();
+        let first = if ahead == 0 { "clone" } else { "hand over" };
+        for (name, at) in [first]
             .into_iter()
-            .chain(names)
+            .chain(names.into_iter().skip(ahead))
             .zip(stamps)
             .chain([("program and end", end)])
         {

@@ -10,7 +10,7 @@ mod stubs;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
@@ -19,7 +19,7 @@ use crate::report::{Record, records};
 use crate::transport::{DESCRIPTOR_LIMIT, borrow, send_frame};
 use crate::wire::Wire;
 use crate::zygote::protocol::request;
-use crate::{Exit, LaunchError, Spec, Stdio, explain, sys};
+use crate::{Exit, Expected, LaunchError, Spec, Stdio, explain, sys};
 use answers::Answers;
 pub use measure::Measured;
 
@@ -41,7 +41,8 @@ pub struct Launcher {
 
 #[derive(Debug)]
 struct Inner {
-    socket: Mutex<Option<OwnedFd>>,
+    /// The zygote's socket, and whether it has said that it is ready.
+    socket: Mutex<Option<(OwnedFd, bool)>>,
     zygote: Mutex<std::process::Child>,
     site: Site,
 }
@@ -66,9 +67,31 @@ impl Drop for Inner {
 impl Launcher {
     /// Starts the zygote.
     pub fn start(options: &LauncherOptions) -> Result<Self, LaunchError> {
+        let launcher = Self::begin(options)?;
+        launcher.with_socket(|_| Ok(()))?;
+        Ok(launcher)
+    }
+
+    /// Starts the zygote for one container that is about to be asked for with [`Launcher::spawn_monitor`]: its monitor is
+    /// started and as much of it is made as is known. Returns at once; a failure shows when the container is asked for.
+    pub fn start_for_container(
+        options: &LauncherOptions,
+        expected: &Expected,
+    ) -> Result<Self, LaunchError> {
+        let launcher = Self::begin(options)?;
+        let preparation = plan::preparation(&launcher.inner.site, expected).encode();
+        let socket = launcher.socket();
+        if let Some((socket, _)) = &*socket {
+            send_frame(socket.as_fd(), request::EXPECT_MONITOR, &preparation, &[]).map_err(gone)?;
+        }
+        drop(socket);
+        Ok(launcher)
+    }
+
+    fn begin(options: &LauncherOptions) -> Result<Self, LaunchError> {
         let started = start::start(options)?;
         let inner = Inner {
-            socket: Mutex::new(Some(started.socket)),
+            socket: Mutex::new(Some((started.socket, false))),
             zygote: Mutex::new(started.process),
             site: started.site,
         };
@@ -151,14 +174,29 @@ impl Launcher {
         let (ours, theirs) = answers::pair()?;
         let mut all = vec![theirs.as_fd()];
         all.extend_from_slice(fds);
-        let socket = self
-            .inner
+        self.with_socket(|socket| send_frame(socket, kind, payload, &all).map_err(gone))?;
+        Ok(Answers::new(ours))
+    }
+
+    /// Uses the zygote's socket once it is ready.
+    fn with_socket(
+        &self,
+        act: impl FnOnce(BorrowedFd<'_>) -> Result<(), LaunchError>,
+    ) -> Result<(), LaunchError> {
+        let mut locked = self.socket();
+        let (socket, is_ready) = locked.as_mut().ok_or_else(|| gone(Errno::PIPE))?;
+        if !*is_ready {
+            start::ready(socket)?;
+            *is_ready = true;
+        }
+        act(socket.as_fd())
+    }
+
+    fn socket(&self) -> MutexGuard<'_, Option<(OwnedFd, bool)>> {
+        self.inner
             .socket
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let socket = socket.as_ref().ok_or_else(|| gone(Errno::PIPE))?;
-        send_frame(socket.as_fd(), kind, payload, &all).map_err(gone)?;
-        Ok(Answers::new(ours))
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::{LauncherOptions, throttled_processors};
+use super::{LauncherOptions, gone, throttled_processors};
 use crate::cgroup::Hierarchy;
 use crate::plan::Site;
 use crate::transport::{receive_frame, send_frame};
@@ -32,6 +32,7 @@ pub(super) struct Started {
 /// The path of the running binary.
 const OWN_BINARY: &str = "/proc/self/exe";
 
+/// Starts the zygote without waiting for it: [`ready`] does.
 pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
     let root = options.store_root.as_path();
     let shown = root.display().to_string();
@@ -68,7 +69,13 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
         throttled_processors: throttled_processors(),
         own_cgroup: Hierarchy::read().is_own(),
     };
-    greet(&ours, &store, &hello)?;
+    send_frame(
+        ours.as_fd(),
+        request::HELLO,
+        &hello.encode(),
+        &[store.as_fd()],
+    )
+    .map_err(gone)?;
     let site = Site {
         store_root: options.store_root.clone(),
         user_xattrs: hello.user_xattrs,
@@ -82,15 +89,8 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
     })
 }
 
-fn greet(socket: &OwnedFd, store: &OwnedFd, hello: &Hello) -> Result<(), LaunchError> {
-    let gone = |errno: Errno| LaunchError::Gone(io::Error::from(errno).to_string());
-    send_frame(
-        socket.as_fd(),
-        request::HELLO,
-        &hello.encode(),
-        &[store.as_fd()],
-    )
-    .map_err(gone)?;
+/// Waits until the zygote is ready.
+pub(super) fn ready(socket: &OwnedFd) -> Result<(), LaunchError> {
     let frame = receive_frame(socket.as_fd()).map_err(gone)?;
     let frame = frame.ok_or_else(|| {
         LaunchError::Gone(

@@ -69,7 +69,7 @@ pub(super) struct Confinement<'a> {
 }
 
 impl Confinement<'_> {
-    /// The operations from the new session to the last one before exec. The filter is loaded while the process still
+    /// The operations from the streams to the last one before exec. The filter is loaded while the process still
     /// holds the privilege for it, so that it works without `no_new_privs`.
     pub fn operations(&self, streams: Operation) -> Result<Vec<Operation>, LaunchError> {
         let process = self.process;
@@ -79,7 +79,7 @@ impl Confinement<'_> {
         } else {
             Capabilities::ALL
         };
-        let mut operations = vec![Operation::Session, streams];
+        let mut operations = vec![streams];
         if !process.rlimits.is_empty() {
             let limit = |limit: &crate::Rlimit| Limit {
                 resource: limit.resource as u32,
@@ -176,6 +176,7 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
         | network;
     let init = attached.fd(Arc::new(init));
     let mut operations = vec![Operation::Enter { init, namespaces }];
+    operations.push(Operation::Session);
     let streams = streams(stdio, join.process.user.uid, false, &mut attached);
     let confinement = Confinement {
         process: &join.process,
@@ -196,6 +197,7 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
         ends_with_parent: false,
         contents: attached.contents,
         operations,
+        ahead: 0,
         program: program(&join.process)?,
         timed: false,
     };

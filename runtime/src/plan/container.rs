@@ -2,8 +2,8 @@
 
 use super::confine::{self, Confinement};
 use super::mounts::{self, Attachments, c_string, constant};
-use super::{Operation, Plan, Prepared, Site};
-use crate::{LaunchError, Network, Security, Spec, Stdio};
+use super::{Operation, Plan, Preparation, Prepared, Site};
+use crate::{Expected, LaunchError, Network, Security, Spec, Stdio};
 
 /// Namespaces of every container; the network's comes with [`Network::None`].
 const NAMESPACES: i32 = libc::CLONE_NEWNS
@@ -18,27 +18,20 @@ const HOSTNAME_LIMIT: usize = 64;
 /// Turns a spec into a plan. Touches nothing.
 pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepared, LaunchError> {
     let mut attached = Attachments::default();
-    let sandbox = spec.security == Security::Sandbox;
-    let mut operations = vec![
-        mounts::overlay(site, spec)?,
-        Operation::Proc,
-        Operation::Sys {
-            read_only: sandbox,
-            cgroup: site.own_cgroup || spec.cgroup.is_some(),
-        },
-        Operation::Dev {
-            shm_size: spec.shm_size,
-        },
-    ];
     let mut namespaces = NAMESPACES;
+    let expected = Expected {
+        network: spec.network,
+        security: spec.security,
+        shm_size: spec.shm_size,
+    };
+    let mut operations = ahead(site, &expected, spec.cgroup.is_some());
     if spec.network == Network::None {
         namespaces |= libc::CLONE_NEWNET;
-        operations.extend(own_network());
     }
+    let mut ahead = operations.len();
+    operations.push(mounts::overlay(site, spec)?);
+    operations.push(Operation::Assemble);
     operations.extend(mounts::asked_for(site, spec, &mut attached)?);
-    if sandbox {
-        operations.extend(mounts::masks(site));
-    }
     if spec.hostname.is_empty() || spec.hostname.len() > HOSTNAME_LIMIT {
         return Err(LaunchError::Spec(format!(
             "host name {:?} is not 1 to {HOSTNAME_LIMIT} bytes long",
@@ -61,6 +54,10 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     };
     operations.extend(confinement.operations(streams)?);
     let (cgroup, moves) = confine::cgroup(spec.cgroup.as_ref(), &mut attached);
+    if cgroup.is_some() || !moves.is_empty() {
+        // A cgroup is entered at birth.
+        ahead = 0;
+    }
     if !moves.is_empty() {
         // The namespace shows the cgroup that its maker is in: it has to wait for the move.
         namespaces &= !libc::CLONE_NEWCGROUP;
@@ -75,11 +72,47 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
             ends_with_parent: false,
             contents: attached.contents,
             operations,
+            ahead: ahead as u32,
             program: confine::program(&spec.process)?,
             timed: false,
         },
         fds: attached.fds,
     })
+}
+
+/// What can be done for such a container before it is asked for.
+pub(crate) fn preparation(site: &Site, expected: &Expected) -> Preparation {
+    let network = match expected.network {
+        Network::None => libc::CLONE_NEWNET,
+        Network::Host => 0,
+    };
+    Preparation {
+        namespaces: (NAMESPACES | network) as u64,
+        operations: ahead(site, expected, false),
+    }
+}
+
+/// What can be done before the root file system and the process are known.
+fn ahead(site: &Site, expected: &Expected, cgroup: bool) -> Vec<Operation> {
+    let sandbox = expected.security == Security::Sandbox;
+    let mut operations = vec![
+        Operation::Proc,
+        Operation::Sys {
+            read_only: sandbox,
+            cgroup: site.own_cgroup || cgroup,
+        },
+        Operation::Dev {
+            shm_size: expected.shm_size,
+        },
+    ];
+    if expected.network == Network::None {
+        operations.extend(own_network());
+    }
+    if sandbox {
+        operations.extend(mounts::masks(site));
+    }
+    operations.push(Operation::Session);
+    operations
 }
 
 /// Loopback, and the settings that Docker gives a network namespace: all ports and ping for everybody.

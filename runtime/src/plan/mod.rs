@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::wire::{Bytes, wire_enum, wire_struct};
 pub(crate) use confine::join;
-pub(crate) use container::container;
+pub(crate) use container::{container, preparation};
 
 /// What the engine knows of the place where plans are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) struct Prepared {
 }
 
 /// What a child does between clone and exec.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Namespaces made by the clone, as `CLONE_NEW*` flags.
     pub namespaces: u64,
@@ -55,6 +55,8 @@ pub(crate) struct Plan {
     pub contents: Vec<Bytes>,
     /// The operations, in order.
     pub operations: Vec<Operation>,
+    /// How many of the first operations need nothing but the namespaces: a child may have done them before its plan is known.
+    pub ahead: u32,
     /// The program.
     pub program: Program,
     /// Whether to report when each operation was done.
@@ -67,12 +69,37 @@ wire_struct!(Plan {
     ends_with_parent,
     contents,
     operations,
+    ahead,
     program,
     timed
 });
 
-/// The program that the plan ends in.
+impl Plan {
+    /// The part that can be done before the rest is known; none if there is no such part.
+    pub(crate) fn preparation(&self) -> Option<Preparation> {
+        let operations = self.operations.get(..self.ahead as usize)?.to_vec();
+        (!operations.is_empty()).then_some(Preparation {
+            namespaces: self.namespaces,
+            operations,
+        })
+    }
+}
+
+/// What a child can do before its plan is known. Plans that begin with the same can be given to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Preparation {
+    /// Namespaces made by the clone.
+    pub namespaces: u64,
+    /// The operations, in order.
+    pub operations: Vec<Operation>,
+}
+wire_struct!(Preparation {
+    namespaces,
+    operations
+});
+
+/// The program that the plan ends in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Program {
     /// Paths to try in order.
     pub candidates: Vec<CString>,
@@ -95,11 +122,11 @@ pub(crate) enum Operation {
     Cgroup { moves: Vec<u32>, namespace: bool },
     /// Mounts the overlay as the new root.
     Overlay { overlay: Overlay },
-    /// Mounts procfs on `/proc`.
+    /// Mounts a procfs, beside the root for the time being.
     Proc,
-    /// Mounts sysfs on `/sys`, and in it a view of the own cgroup, or an empty directory where it would show the host's.
+    /// Mounts a sysfs beside the root, and in it a view of the own cgroup, or an empty directory where it would show the host's.
     Sys { read_only: bool, cgroup: bool },
-    /// Mounts a tmpfs with the standard nodes on `/dev`, and devpts, shm and mqueue in it.
+    /// Mounts a tmpfs with the standard nodes beside the root, and devpts, shm and mqueue in it.
     Dev { shm_size: u64 },
     /// Mounts something on a path of the container.
     Mount {
@@ -109,6 +136,8 @@ pub(crate) enum Operation {
         no_exec: bool,
         propagation: u64,
     },
+    /// Moves procfs, sysfs and the device nodes onto `/proc`, `/sys` and `/dev` of the root.
+    Assemble,
     /// Brings loopback up.
     Loopback,
     /// Writes a namespaced kernel setting, if there is one of that name.
@@ -191,6 +220,7 @@ wire_enum!(Operation {
     21 => Credentials { uid, gid, groups, capabilities },
     22 => Overlay { overlay },
     23 => Cgroup { moves, namespace },
+    24 => Assemble,
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -274,6 +304,7 @@ impl Operation {
             Self::Proc => "proc",
             Self::Sys { .. } => "sys and cgroup",
             Self::Dev { .. } => "dev",
+            Self::Assemble => "assembly",
             Self::Mount { .. } => "mounts",
             Self::Loopback => "loopback",
             Self::Sysctl { .. } => "settings",

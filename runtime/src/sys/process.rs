@@ -212,22 +212,29 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, ON_EXEC) }).map(drop)
 }
 
-/// Closes every descriptor above the standard ones but `kept`. For a process that has just started, whose other descriptors
-/// were leaked into it.
-pub fn close_all_but(kept: &OwnedFd) -> Result<(), Errno> {
-    let kept = kept.as_raw_fd() as u32;
-    for (first, last) in [(3, kept.saturating_sub(1)), (kept + 1, u32::MAX)] {
-        if first <= last {
-            // SAFETY: this process owns no other descriptor.
-            match check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
-                Ok(_) => {}
-                // Before 5.9: whoever starts kiln with open descriptors shares them with the launcher, not with containers.
-                Err(Errno::NOSYS) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
+/// Closes every descriptor above the standard ones but those that are `kept`. For a process that has just started, whose other
+/// descriptors were leaked into it or are its parent's business.
+pub fn close_all_but<const N: usize>(kept: [BorrowedFd<'_>; N]) -> Result<(), Errno> {
+    let mut kept = kept.map(|fd| fd.as_raw_fd() as u32);
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in kept {
+        close_range(first, number.checked_sub(1))?;
+        first = number + 1;
     }
-    Ok(())
+    close_range(first, Some(u32::MAX))
+}
+
+fn close_range(first: u32, last: Option<u32>) -> Result<(), Errno> {
+    let Some(last) = last.filter(|last| first <= *last) else {
+        return Ok(());
+    };
+    // SAFETY: nothing in this process uses these descriptors again: see the function above.
+    match check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
+        // Before 5.9: they stay open until exec, which containers begin with.
+        Ok(_) | Err(Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Takes ownership of the three standard streams' numbers for a process that replaces them: makes `fd` the number `to`.

@@ -12,11 +12,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::parent::Parent;
-use crate::plan::Plan;
+use crate::plan::{Plan, Preparation};
 use crate::sys;
-use crate::transport::{Frame, receive_frame, send_frame};
+use crate::transport::{Frame, borrow, receive_frame, send_frame};
 use crate::wire::{Bytes, Wire};
 use protocol::{Answer, Hello, request};
 use steps::Steps;
@@ -52,10 +53,48 @@ struct Monitor {
     parent: Parent,
 }
 
+/// What a fork of the zygote is to do.
+enum Fork {
+    /// To serve this request, with these descriptors.
+    Monitor(Vec<u8>, Vec<OwnedFd>),
+    /// To prepare a child, and to wait on the socket for the request.
+    Waiting(Preparation, OwnedFd),
+}
+
+impl Fork {
+    /// In the fork: the monitor that it becomes; nothing if no request comes.
+    fn become_monitor(self, mut parent: Parent) -> Option<Monitor> {
+        match self {
+            Self::Monitor(request, fds) => Some(Monitor {
+                request,
+                fds,
+                parent,
+            }),
+            Self::Waiting(preparation, socket) => {
+                // Without it, the child is made when it is needed.
+                let _ = parent.prepare(&preparation);
+                let Frame { payload, fds, .. } = receive_frame(socket.as_fd()).ok()??;
+                Some(Monitor {
+                    request: payload,
+                    fds,
+                    parent,
+                })
+            }
+        }
+    }
+}
+
+/// A fork that waits to become a monitor.
+struct Expected {
+    pid: u32,
+    pidfd: OwnedFd,
+    socket: OwnedFd,
+}
+
 /// Returns a monitor in the forks that become one, nothing in the zygote once the engine has gone.
 fn run(socket: OwnedFd) -> Result<Option<Monitor>, Errno> {
     sys::signal::reset();
-    sys::process::close_all_but(&socket)?;
+    sys::process::close_all_but([socket.as_fd()])?;
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     rustix::thread::set_name(c"kiln-zygote")?;
@@ -99,6 +138,7 @@ struct Zygote {
     events: OwnedFd,
     parent: Parent,
     steps: Steps,
+    expected: Option<Expected>,
 }
 
 /// The event of the engine's socket; those of steps are their index plus one.
@@ -118,6 +158,7 @@ impl Zygote {
             events,
             parent,
             steps: Steps::default(),
+            expected: None,
         })
     }
 
@@ -136,13 +177,18 @@ impl Zygote {
                 match event.data.u64() {
                     ENGINE => match receive_frame(self.socket.as_fd()) {
                         Ok(Some(frame)) => {
-                            if let Some((request, fds)) = self.handle(frame) {
-                                let Self { parent, .. } = self;
-                                return Ok(Some(Monitor {
-                                    request,
-                                    fds,
-                                    parent,
-                                }));
+                            if let Some(fork) = self.handle(frame) {
+                                // All else is the zygote's and closed here.
+                                let Self {
+                                    mut parent,
+                                    socket,
+                                    events,
+                                    steps,
+                                    expected,
+                                } = self;
+                                drop((socket, events, steps, expected));
+                                parent.forget_spare();
+                                return Ok(fork.become_monitor(parent));
                             }
                         }
                         Ok(None) | Err(_) => {
@@ -156,24 +202,23 @@ impl Zygote {
         }
     }
 
-    /// Serves one request. In the fork that becomes a monitor, returns its request and descriptors.
-    fn handle(&mut self, frame: Frame) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
+    /// Serves one request. In a fork, returns what it is for.
+    fn handle(&mut self, frame: Frame) -> Option<Fork> {
         let Frame {
             kind,
             payload,
             mut fds,
         } = frame;
+        if kind == request::EXPECT_MONITOR {
+            return self.expect_monitor(&payload);
+        }
         if fds.is_empty() {
             return None;
         }
         let answers = fds.remove(0);
         match kind {
             request::LAUNCH => self.launch(answers, &payload, &fds),
-            request::MONITOR => {
-                if self.monitor(answers) {
-                    return Some((payload, fds));
-                }
-            }
+            request::MONITOR => return self.monitor(answers, payload, fds),
             _ => steps::answer(
                 &answers,
                 &failed("understand the engine", Errno::INVAL),
@@ -189,40 +234,97 @@ impl Zygote {
         };
         match self.parent.launch(&plan, fds) {
             Ok(started) => self.add(answers, started.into_parts()),
-            Err(failure) => steps::answer(&answers, &failure.into_answer(), None),
+            Err(failure) => return steps::answer(&answers, &failure.into_answer(), None),
+        }
+        // The next step is likely to begin as this one did. If it can't be prepared, it says why itself.
+        if let Some(preparation) = plan.preparation() {
+            let _ = self.parent.prepare(&preparation);
         }
     }
 
     fn add(&mut self, answers: OwnedFd, (pid, pidfd, report): (u32, OwnedFd, Option<OwnedFd>)) {
         steps::answer(&answers, &Answer::Started { pid }, Some(pidfd.as_fd()));
         let is_step = report.is_some();
+        let kept = is_step.then_some(answers);
+        if let Err((answers, errno)) = self.watch(pidfd, report, kept)
+            && let Some(answers) = answers
+        {
+            steps::answer(&answers, &failed("watch the process", errno), None);
+        }
+    }
+
+    /// Waits for the end of a child from now on.
+    fn watch(
+        &mut self,
+        pidfd: OwnedFd,
+        report: Option<OwnedFd>,
+        answers: Option<OwnedFd>,
+    ) -> Result<(), (Option<OwnedFd>, Errno)> {
         let index = self.steps.next_index();
         let data = epoll::EventData::new_u64(index as u64 + 1);
         if let Err(errno) = epoll::add(&self.events, &pidfd, data, epoll::EventFlags::IN) {
             // Nobody would ever hear of its end.
             let _ = sys::process::send_signal(pidfd.as_fd(), libc::SIGKILL);
-            return steps::answer(&answers, &failed("watch the process", errno), None);
+            return Err((answers, errno));
         }
-        self.steps.insert(
-            index,
-            steps::Step::new(pidfd, report, is_step.then_some(answers)),
-        );
+        self.steps
+            .insert(index, steps::Step::new(pidfd, report, answers));
+        Ok(())
     }
 
-    /// Forks; true in the child.
-    fn monitor(&mut self, answers: OwnedFd) -> bool {
-        let child = match sys::process::fork_single_threaded() {
-            Ok(Some(child)) => child,
-            Ok(None) => return true,
-            Err(errno) => {
-                steps::answer(&answers, &failed("fork a monitor", errno), None);
-                return false;
+    /// Starts a monitor with the fork that waits, or with a new one.
+    fn monitor(&mut self, answers: OwnedFd, request: Vec<u8>, fds: Vec<OwnedFd>) -> Option<Fork> {
+        if let Some(Expected { pid, pidfd, socket }) = self.expected.take() {
+            let sent = send_frame(socket.as_fd(), request::MONITOR, &request, &borrow(&fds));
+            if sent.is_ok() {
+                steps::answer(&answers, &Answer::Started { pid }, Some(pidfd.as_fd()));
+                return None;
             }
-        };
-        match rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty()) {
-            Ok(pidfd) => self.add(answers, (child.as_raw_nonzero().get() as u32, pidfd, None)),
-            Err(errno) => steps::answer(&answers, &failed("watch the monitor", errno), None),
         }
-        false
+        match self.fork() {
+            Ok(Some((pid, pidfd))) => self.add(answers, (pid, pidfd, None)),
+            Ok(None) => return Some(Fork::Monitor(request, fds)),
+            Err((what, errno)) => steps::answer(&answers, &failed(what, errno), None),
+        }
+        None
+    }
+
+    /// Forks a monitor whose request comes later. A failure shows when it comes.
+    fn expect_monitor(&mut self, payload: &[u8]) -> Option<Fork> {
+        let preparation = Preparation::decode(payload)?;
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .ok()?;
+        match self.fork() {
+            Ok(Some((pid, pidfd))) => {
+                let kept = rustix::io::fcntl_dupfd_cloexec(&pidfd, 3).ok()?;
+                self.watch(pidfd, None, None).ok()?;
+                self.expected = Some(Expected {
+                    pid,
+                    pidfd: kept,
+                    socket: ours,
+                });
+                None
+            }
+            Ok(None) => {
+                drop(ours);
+                Some(Fork::Waiting(preparation, theirs))
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Forks; nothing in the child.
+    fn fork(&mut self) -> Result<Option<(u32, OwnedFd)>, (&'static str, Errno)> {
+        let child =
+            sys::process::fork_single_threaded().map_err(|errno| ("fork a monitor", errno))?;
+        let Some(child) = child else { return Ok(None) };
+        let pidfd = rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty())
+            .map_err(|errno| ("watch the monitor", errno))?;
+        Ok(Some((child.as_raw_nonzero().get() as u32, pidfd)))
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! /store     the store
 //! /new       where a child mounts its root
+//! /stage     where a child mounts procfs, sysfs and its devices before it has a root
 //! /empty     an empty directory, read-only: hides directories
 //! /content   private files, by name; written by the zygote and by monitors
 //! /shown     the same, read-only: what children bind
@@ -15,6 +16,10 @@ use std::ffi::CStr;
 pub(crate) const ROOT: &CStr = c"/";
 pub(crate) const STORE: &CStr = c"/store";
 pub(crate) const NEW_ROOT: &CStr = c"/new";
+pub(crate) const STAGE_PROC: &CStr = c"/stage/proc";
+pub(crate) const STAGE_SYS: &CStr = c"/stage/sys";
+pub(crate) const STAGE_DEV: &CStr = c"/stage/dev";
+pub(crate) const STAGE: &CStr = c"/stage";
 pub(crate) const EMPTY: &CStr = c"/empty";
 pub(crate) const CONTENT: &CStr = c"/content";
 pub(crate) const SHOWN: &CStr = c"/shown";

@@ -16,6 +16,8 @@ pub(crate) mod request {
     pub(crate) const LAUNCH: u32 = 2;
     /// A monitor's request, with the answer socket and its descriptors.
     pub(crate) const MONITOR: u32 = 3;
+    /// A preparation, for a monitor that will be asked for. Not answered.
+    pub(crate) const EXPECT_MONITOR: u32 = 4;
 }
 
 /// The first request.

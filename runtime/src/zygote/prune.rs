@@ -117,6 +117,10 @@ fn new_root() -> Result<(), Errno> {
     for directory in [
         place::STORE,
         place::NEW_ROOT,
+        place::STAGE,
+        place::STAGE_PROC,
+        place::STAGE_SYS,
+        place::STAGE_DEV,
         place::EMPTY,
         place::CONTENT,
         place::SHOWN,
