@@ -1,8 +1,8 @@
-//! How values are shown: sizes, ages, tables and the Go-template subset that scripts use.
+//! How values are shown: sizes, ages, tables and templates.
 
-use serde_json::Value;
+mod template;
 
-use crate::error::CommandError;
+pub use template::Template;
 
 /// Bytes with a decimal unit, as docker prints them: `7.8MB`.
 pub fn size(bytes: u64) -> String {
@@ -54,17 +54,32 @@ pub fn duration(duration: std::time::Duration) -> String {
 
 /// Lines up `rows` under `heads`, three blanks between columns as docker does.
 pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let mut lines = vec![heads.join("\t")];
+    // A tab in a cell would begin another column.
+    lines.extend(rows.iter().map(|row| {
+        let cells: Vec<String> = row.iter().map(|cell| cell.replace('\t', " ")).collect();
+        cells.join("\t")
+    }));
+    aligned(&lines)
+}
+
+/// Lines up what stands between the tabs of `lines`, three blanks between columns.
+pub fn aligned(lines: &[String]) -> String {
+    let cells: Vec<Vec<&str>> = lines
+        .iter()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    let columns = cells.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .chain([heads[column].len()])
+        let column = cells.iter().filter_map(|row| row.get(column));
+        column
+            .map(|cell| cell.chars().count())
             .max()
             .unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    let heads: Vec<String> = heads.iter().map(|&head| head.to_owned()).collect();
-    for row in std::iter::once(&heads).chain(rows) {
+    for row in &cells {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(&format!("{cell:<width$}   "));
@@ -75,77 +90,9 @@ pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Fills a template of Go's `text/template` as far as scripts use it: text, `{{.A.B}}`, `{{json .A}}`
-/// and `{{index .A "key"}}`; `\t` and `\n` are escapes. Anything else is refused by name.
-pub fn template(template: &str, value: &Value) -> Result<String, CommandError> {
-    let mut text = String::new();
-    let mut rest = template.strip_prefix("table ").unwrap_or(template);
-    while let Some((before, after)) = rest.split_once("{{") {
-        text.push_str(&unescape(before));
-        let (action, after) = after.split_once("}}").ok_or_else(|| {
-            CommandError::usage(format!("template `{template}`: `{{{{` without `}}}}`"))
-        })?;
-        text.push_str(&evaluate(action.trim(), value)?);
-        rest = after;
-    }
-    text.push_str(&unescape(rest));
-    Ok(text)
-}
-
-fn unescape(text: &str) -> String {
-    text.replace("\\t", "\t").replace("\\n", "\n")
-}
-
-fn evaluate(action: &str, value: &Value) -> Result<String, CommandError> {
-    let words: Vec<&str> = action.split_whitespace().collect();
-    match words.as_slice() {
-        ["json", path] => Ok(field(path, value)?.to_string()),
-        ["index", path, key] => {
-            let key = key.trim_matches('"');
-            Ok(plain(field(path, value)?.get(key).unwrap_or(&Value::Null)))
-        }
-        [path] if path.starts_with('.') => Ok(plain(field(path, value)?)),
-        _ => Err(CommandError::usage(format!(
-            "template action `{{{{{action}}}}}` is not supported"
-        ))
-        .hint("`{{.Field}}`, `{{json .Field}}` and `{{index .Field \"key\"}}` are")),
-    }
-}
-
-fn field<'value>(path: &str, value: &'value Value) -> Result<&'value Value, CommandError> {
-    let mut found = value;
-    for name in path.split('.').filter(|name| !name.is_empty()) {
-        found = found.get(name).ok_or_else(|| {
-            CommandError::usage(format!("template: there is no field `{name}` in `{path}`"))
-        })?;
-    }
-    Ok(found)
-}
-
-/// A value as Go's templates print it.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "<no value>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(plain).collect();
-            format!("[{}]", items.join(" "))
-        }
-        Value::Object(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|(key, value)| format!("{key}:{}", plain(value)))
-                .collect();
-            format!("map[{}]", fields.join(" "))
-        }
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn sizes_read_as_docker_prints_them() {
@@ -158,25 +105,6 @@ mod tests {
         ];
         for (bytes, text) in cases {
             assert_eq!(size(bytes), text);
-        }
-    }
-
-    #[test]
-    fn templates_take_fields() {
-        let value = json!({"Name": "web", "State": {"Status": "running", "Pid": 7}, "List": ["a", "b"], "Map": {"k": "v"}});
-        let cases = [
-            ("{{.Name}}", "web"),
-            ("{{ .State.Status }}:{{.State.Pid}}", "running:7"),
-            ("{{json .State}}", r#"{"Pid":7,"Status":"running"}"#),
-            ("{{.List}}", "[a b]"),
-            ("{{index .Map \"k\"}}", "v"),
-            ("a\\tb", "a\tb"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(template(text, &value).expect(text), expected);
-        }
-        for text in ["{{.Nope}}", "{{range .List}}", "{{.Name"] {
-            assert!(template(text, &value).is_err(), "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::images;
 use crate::cli::InspectArgs;
 use crate::error::CommandError;
-use crate::format;
+use crate::format::Template;
 use crate::host::Host;
 use crate::output;
 use crate::settings::Settings;
@@ -26,8 +26,9 @@ pub(super) fn print(style: Option<&str>, values: Vec<Value>) -> Result<u8, Comma
     match style {
         None | Some("" | "json") => output::data(&format!("{:#}\n", Value::Array(values)))?,
         Some(template) => {
+            let template = Template::parse(template)?;
             for value in &values {
-                output::data(&format!("{}\n", format::template(template, value)?))?;
+                output::data(&format!("{}\n", template.fill(value)?))?;
             }
         }
     }

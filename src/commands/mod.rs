@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::cli::Command;
 use crate::error::CommandError;
-use crate::format;
+use crate::format::{self, Template};
 use crate::output;
 use crate::settings::Settings;
 
@@ -131,15 +131,33 @@ fn print_rows(
         Some("json") => rows
             .iter()
             .for_each(|row| text.push_str(&format!("{row}\n"))),
-        Some(template) => {
-            for row in rows {
-                text.push_str(&format::template(template, row)?);
-                text.push('\n');
-            }
-        }
+        Some(template) => text = filled(template, columns, rows)?,
     }
     output::data(&text)?;
     Ok(0)
+}
+
+/// Rows by a template; `table TEMPLATE` has a heading, and columns between its tabs.
+fn filled(
+    template: &str,
+    columns: &[(&str, &str)],
+    rows: &[Value],
+) -> Result<String, CommandError> {
+    let table = template.strip_prefix("table ");
+    let template = Template::parse(table.unwrap_or(template).trim_start())?;
+    let mut lines = rows
+        .iter()
+        .map(|row| template.fill(row))
+        .collect::<Result<Vec<_>, _>>()?;
+    if table.is_none() {
+        return Ok(lines.iter().map(|line| format!("{line}\n")).collect());
+    }
+    let heads: serde_json::Map<String, Value> = columns
+        .iter()
+        .map(|&(head, field)| (field.to_owned(), head.into()))
+        .collect();
+    lines.insert(0, template.heading(&Value::Object(heads))?);
+    Ok(format::aligned(&lines))
 }
 
 /// Prints one value as `--format` says, with `plain` for people.
@@ -147,7 +165,10 @@ fn print_value(style: Option<&str>, value: &Value, plain: &str) -> Result<u8, Co
     match style {
         None | Some("") => output::data(plain)?,
         Some("json") => output::data(&format!("{value:#}\n"))?,
-        Some(template) => output::data(&format!("{}\n", format::template(template, value)?))?,
+        Some(template) => {
+            let template = Template::parse(template)?;
+            output::data(&format!("{}\n", template.fill(value)?))?;
+        }
     }
     Ok(0)
 }
