@@ -141,6 +141,8 @@ fn names_container_command(mut arguments: impl Iterator<Item = OsString>) -> boo
         match argument.to_str() {
             Some("--root" | "--config") => drop(arguments.next()),
             Some(flag) if flag.starts_with('-') => {}
+            // Docker's longer names: `container run`.
+            Some("container") => {}
             verb => return matches!(verb, Some("run" | "create" | "start" | "exec")),
         }
     }
@@ -157,6 +159,7 @@ mod tests {
             ("run --nope", true),
             ("--root run exec", true),
             ("--durable --config=x start", true),
+            ("container exec --nope", true),
             ("build run --nope", false),
             ("--root run build", false),
             ("--nope", false),

@@ -38,6 +38,19 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
+/// Text of a stranger without what would steer a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                '\u{fffd}'
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
 /// A duration of work: `0.3ms`, `12ms`, `1.24s`.
 pub fn duration(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs_f64();

@@ -38,6 +38,10 @@ fn main() -> ExitCode {
 /// Runs one command. The code of a container's process is passed through.
 fn run(cli: Cli) -> Result<u8, CommandError> {
     let settings = Settings::resolve(&cli.global)?;
+    let cli = Cli {
+        command: cli.command.plain(),
+        ..cli
+    };
     host::enter(&settings, cli.command.needs_user_namespace())?;
     commands::run(cli.command, &settings)
 }

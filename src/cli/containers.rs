@@ -142,6 +142,9 @@ pub struct RunArgs {
     /// Keys that leave the terminal and let the container run
     #[arg(long, value_name = "KEYS")]
     pub detach_keys: Option<String>,
+    /// Pass signals on
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
+    pub sig_proxy: bool,
     #[command(flatten)]
     pub create: CreateArgs,
 }

@@ -5,6 +5,7 @@
 mod build;
 mod containers;
 mod images;
+mod life;
 mod outputs;
 mod registry;
 mod tools;
@@ -20,6 +21,7 @@ pub use containers::{
     RunArgs, StartArgs, StopArgs,
 };
 pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
+pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
 pub use outputs::{AcceptedArgs, OutputArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
 pub use tools::{
@@ -92,6 +94,20 @@ pub enum Command {
     Rm(RemoveArgs),
     /// Run a command in a running container
     Exec(ExecArgs),
+    /// Connect to a running container
+    Attach(AttachArgs),
+    /// List the processes of a container
+    Top(TopArgs),
+    /// List the published ports of a container
+    Port(PortArgs),
+    /// Give a container another name
+    Rename(RenameArgs),
+    /// The same commands under docker's longer names
+    #[command(hide = true)]
+    Container(ContainerArgs),
+    /// Remove all stopped containers
+    #[command(hide = true)]
+    ContainerPrune(ContainerPruneArgs),
     /// Wait until containers stop and print their exit codes
     Wait(ContainersArgs),
     /// List containers

@@ -2,13 +2,19 @@
 
 use std::io::Write;
 
-use kiln_runtime::container::{Attach, Container, Containers, LogOptions, Moment, Status, Stream};
+use kiln_runtime::container::{
+    Attach, Container, ContainerPort, Containers, Error, LogOptions, Moment, Status, Stream,
+};
 use kiln_store::Digest;
 use serde_json::{Value, json};
 
 use super::run;
-use crate::cli::{ContainersArgs, KillArgs, LogsArgs, PsArgs, RemoveArgs, StartArgs, StopArgs};
+use crate::cli::{
+    ContainerPruneArgs, ContainersArgs, KillArgs, LogsArgs, PortArgs, PsArgs, RemoveArgs,
+    RenameArgs, StartArgs, StopArgs,
+};
 use crate::error::CommandError;
+use crate::format;
 use crate::host::Host;
 use crate::output;
 use crate::settings::Settings;
@@ -63,8 +69,13 @@ pub fn start(args: &StartArgs, settings: &Settings) -> Result<u8, CommandError> 
     };
     let session = run::start(&host, &containers, &container, attach)
         .map_err(CommandError::in_container_command)?;
-    let tty = container.config().process.terminal;
-    run::follow(session, &container, args.interactive, tty, None)
+    let foreground = run::Foreground {
+        stdin: args.interactive,
+        terminal: container.config().process.terminal,
+        signals: true,
+        keys: None,
+    };
+    run::follow(session, &container, foreground)
 }
 
 /// Stops containers.
@@ -94,6 +105,93 @@ pub fn remove(args: &RemoveArgs, settings: &Settings) -> Result<u8, CommandError
     each(settings, &args.containers, |_, _, container| {
         Ok(container.remove(args.force, args.volumes)?)
     })
+}
+
+/// Gives a container another name.
+pub fn rename(args: &RenameArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let containers = Containers::open(host.store.clone())?;
+    let container = containers.find(&args.container)?;
+    containers.rename(&container, &args.name)?;
+    Ok(0)
+}
+
+/// Shows where the ports of a container can be reached on the host.
+pub fn port(args: &PortArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let container = Containers::open(host.store.clone())?.find(&args.container)?;
+    let mut text = String::new();
+    match &args.port {
+        Some(port) => {
+            let port: ContainerPort = port.parse()?;
+            for bound in container.port_addresses(port)? {
+                text.push_str(&format!("{}\n", bound.host));
+            }
+            if text.is_empty() {
+                return Err(CommandError::usage(format!(
+                    "no public port '{port}' published for {}",
+                    args.container
+                ))
+                .code(1));
+            }
+        }
+        None => {
+            for bound in container.state()?.ports {
+                text.push_str(&format!("{} -> {}\n", bound.container, bound.host));
+            }
+        }
+    }
+    output::data(&text)?;
+    Ok(0)
+}
+
+/// Removes all containers that do not run.
+pub fn prune(args: &ContainerPruneArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let mut removed = Vec::new();
+    let mut freed = 0;
+    for container in Containers::open(host.store.clone())?.list()? {
+        if container.is_running()? || !is_pruned(&container, &args.filter)? {
+            continue;
+        }
+        let bytes = container.size()?;
+        match container.remove(false, false) {
+            Ok(()) => {
+                freed += bytes;
+                removed.push(container.id().to_string());
+            }
+            // It was started just then.
+            Err(Error::CannotRemoveRunning(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut text = String::new();
+    if !removed.is_empty() {
+        text.push_str(&format!("Deleted Containers:\n{}\n\n", removed.join("\n")));
+    }
+    text.push_str(&format!("Total reclaimed space: {}\n", format::size(freed)));
+    output::data(&text)?;
+    Ok(0)
+}
+
+/// Whether the conditions of `container prune --filter` hold.
+fn is_pruned(container: &Container, filters: &[String]) -> Result<bool, CommandError> {
+    let labels = &container.config().labels;
+    for filter in filters {
+        let holds = match filter.split_once('=') {
+            Some(("until", time)) => container.config().created < moment(time)?,
+            Some(("label", label)) => super::volume::has_label(labels, label),
+            Some(("label!", label)) => !super::volume::has_label(labels, label),
+            _ => {
+                return Err(CommandError::usage(format!("invalid filter '{filter}'"))
+                    .hint("`until=`, `label=` and `label!=` exist"));
+            }
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Waits for containers and prints their exit codes.

@@ -1,6 +1,7 @@
 //! One file a verb, and what several verbs share.
 
 mod archive;
+mod attach;
 mod build;
 mod check;
 mod containers;
@@ -14,6 +15,7 @@ mod pull;
 mod push;
 mod run;
 mod system;
+mod top;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -47,6 +49,12 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Exec(args) => {
             run::exec(&args, settings).map_err(CommandError::in_container_command)
         }
+        Command::Attach(args) => attach::run(&args, settings),
+        Command::Top(args) => top::run(&args, settings),
+        Command::Port(args) => containers::port(&args, settings),
+        Command::Rename(args) => containers::rename(&args, settings),
+        Command::Container(args) => run(args.command.plain(), settings),
+        Command::ContainerPrune(args) => containers::prune(&args, settings),
         Command::Wait(args) => containers::wait(&args, settings),
         Command::Ps(args) => containers::list(&args, settings),
         Command::Logs(args) => containers::logs(&args, settings),
@@ -67,6 +75,14 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
 }
 
 impl Command {
+    /// The command that one of docker's longer names stands for.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Container(args) => args.command.plain(),
+            other => other,
+        }
+    }
+
     /// Whether the command reads or changes files of containers and layers, which belong to subordinate ids.
     pub fn needs_user_namespace(&self) -> bool {
         match self {
@@ -82,7 +98,8 @@ impl Command {
             | Self::Rmi(_)
             | Self::Prune(_)
             | Self::Df(_)
-            | Self::Settle => true,
+            | Self::Settle
+            | Self::ContainerPrune(_) => true,
             _ => false,
         }
     }

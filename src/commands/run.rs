@@ -54,13 +54,13 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         output::data(&format!("{}\n", container.id()))?;
         return Ok(0);
     }
-    follow(
-        session,
-        &container,
-        args.create.interactive,
-        args.create.tty,
+    let foreground = Foreground {
+        stdin: args.create.interactive,
+        terminal: args.create.tty,
+        signals: args.sig_proxy,
         keys,
-    )
+    };
+    follow(session, &container, foreground)
 }
 
 /// What the flags alone say of the container. A wrong guess only costs the time that a right one saves.
@@ -155,21 +155,37 @@ pub(super) fn start(
         .map_err(command_failure)
 }
 
+/// How this process is connected to a container.
+pub(super) struct Foreground {
+    /// Passes standard input on.
+    pub stdin: bool,
+    /// The container has a terminal.
+    pub terminal: bool,
+    /// Passes signals on.
+    pub signals: bool,
+    /// Keys that leave the terminal instead of docker's.
+    pub keys: Option<DetachKeys>,
+}
+
 /// Shows a container in the foreground until it ends or the detach keys are pressed.
 pub(super) fn follow(
     session: Session,
     container: &Container,
-    stdin: bool,
-    tty: bool,
-    keys: Option<DetachKeys>,
+    foreground: Foreground,
 ) -> Result<u8, CommandError> {
-    let raw = if tty && stdin {
+    let Foreground {
+        stdin,
+        terminal,
+        signals,
+        keys,
+    } = foreground;
+    let raw = if terminal && stdin {
         Some(RawMode::enter()?)
     } else {
         None
     };
-    terminal::forward(Some(container.clone()), session.terminal()?)?;
-    let keys = tty.then(|| keys.unwrap_or_default());
+    terminal::forward(signals.then(|| container.clone()), session.terminal()?)?;
+    let keys = terminal.then(|| keys.unwrap_or_default());
     let end = carry(session, stdin, keys);
     drop(raw);
     exit_code(end?)

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod attached;
 mod build;
 mod containers;
 mod errors;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::config::Config;
 use super::containers::Container;
 use super::control::{Channel, ExecRequest, ProcessRequest, Reply, Request, receive_descriptor};
 use super::environment;
@@ -211,11 +212,9 @@ impl Container {
             }
             None => return Ok(()),
         };
-        removal::remove(
-            self.root(),
-            &self.config,
-            volumes || self.config.auto_remove,
-        )
+        // Its name may have changed meanwhile.
+        let config = Config::read(&self.directory).unwrap_or_else(|_| self.config.clone());
+        removal::remove(self.root(), &config, volumes || self.config.auto_remove)
     }
 
     /// Takes the place of its monitor. One that is about to end is waited for; so is a start under way, which `force` undoes. `None`

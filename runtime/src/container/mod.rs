@@ -17,6 +17,7 @@
 //! appears by a rename, a name by a link, and whether something runs is asked of the kernel by way of the monitor's lock.
 
 pub mod archive;
+mod changes;
 mod config;
 mod containers;
 mod control;
@@ -38,6 +39,7 @@ mod mounts;
 mod name_files;
 mod names;
 mod ports;
+mod processes;
 mod proxy;
 mod quantity;
 mod random;
@@ -63,6 +65,7 @@ pub use lifecycle::ExecOptions;
 pub use log::{LogLimits, LogLine, LogOptions, Stream};
 pub use name_files::HostFiles;
 pub use ports::{BoundPort, ContainerPort, PortMapping, Protocol};
+pub use processes::ProcessStat;
 pub use quantity::{human_duration, parse_size};
 pub use session::{Local, Session, SessionEnd, TerminalHandle};
 pub use signals::parse_signal;

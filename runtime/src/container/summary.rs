@@ -1,8 +1,11 @@
 //! What `ps` shows of a container, in docker's words.
 
+use std::os::fd::AsFd;
+
+use super::archive;
 use super::config::Config;
 use super::containers::Container;
-use super::error::Result;
+use super::error::{Context, Result};
 use super::ports::{BoundPort, ContainerPort};
 use super::quantity::human_duration;
 use super::state::{Moment, State, Status};
@@ -36,6 +39,14 @@ impl Container {
     /// Entry point and command in quotes, as `ps` shows them.
     pub fn command_text(&self) -> String {
         self.config.process.argv().join(" ")
+    }
+
+    /// Bytes that its writable layer takes.
+    pub fn size(&self) -> Result<u64> {
+        let upper = self.upper();
+        let held =
+            std::fs::File::open(&upper).context(|| format!("opening {}", upper.display()))?;
+        Ok(archive::size(held.as_fd()))
     }
 
     /// Where a port of the container can be reached on the host.

@@ -311,9 +311,6 @@ impl Monitor {
         if told {
             self.clients.add(channel, true);
         }
-        // The first client's end of input is the container's.
-        if request.attach.stdin && self.config.process.stdin_once && !self.config.process.terminal {
-            self.input = None;
-        }
+        self.hand_input_over(request.attach.stdin);
     }
 }

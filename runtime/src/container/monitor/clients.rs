@@ -115,6 +115,7 @@ impl Monitor {
                     let input = self.input.as_ref().filter(|_| request.stdin);
                     let descriptors: Vec<_> = input.iter().map(|input| input.as_fd()).collect();
                     self.clients.reply(number, &Reply::Started, &descriptors);
+                    self.hand_input_over(request.stdin);
                 }
                 Err(error) => self
                     .clients
@@ -147,6 +148,13 @@ impl Monitor {
             }
         }
         Ok(())
+    }
+
+    /// The end of input of the first client that writes is the container's, when it was made so.
+    pub(super) fn hand_input_over(&mut self, writes: bool) {
+        if writes && self.config.process.stdin_once && !self.config.process.terminal {
+            self.input = None;
+        }
     }
 
     /// Remembers that a person wanted the container to end.

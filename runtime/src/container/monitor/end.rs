@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Monitor;
 use crate::Parent;
+use crate::container::config::Config;
 use crate::container::proxy::Proxies;
 use crate::container::removal;
 use crate::container::state::State;
@@ -39,6 +40,10 @@ impl Monitor {
 
     /// Writes the end down, or removes the container with its record.
     fn record(&mut self) {
+        // Its name may have changed since the start.
+        if let Ok(config) = Config::read(&self.directory) {
+            self.config = config;
+        }
         if self.config.auto_remove
             && removal::remove(Path::new(Parent::STORE), &self.config, true).is_ok()
         {

@@ -1,0 +1,145 @@
+//! Commands that look into containers or change what they are: `attach top port rename`, and the group `container`.
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Command, ContainersArgs, CreateArgs, ExecArgs, InspectArgs, KillArgs, LogsArgs, PsArgs,
+    RemoveArgs, RunArgs, StartArgs, StopArgs,
+};
+
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Keys that leave the terminal and let the container run
+    #[arg(long, value_name = "KEYS")]
+    pub detach_keys: Option<String>,
+    /// Don't pass standard input on
+    #[arg(long)]
+    pub no_stdin: bool,
+    /// Pass signals on
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
+    pub sig_proxy: bool,
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+    /// Options of ps(1), which lists the processes then
+    #[arg(
+        value_name = "PS OPTIONS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PortArgs {
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+    /// Port of the container; all when missing
+    #[arg(value_name = "PORT[/PROTOCOL]")]
+    pub port: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RenameArgs {
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+    /// Its new name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ContainerPruneArgs {
+    /// Condition: `until=`, `label=`, `label!=`
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Accepted for scripts: kiln does not ask
+    #[arg(long, short)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ContainerArgs {
+    #[command(subcommand)]
+    pub command: Box<ContainerCommand>,
+}
+
+/// Docker's longer names: `container run` is `run`.
+#[derive(Debug, Subcommand)]
+pub enum ContainerCommand {
+    /// Create a container from an image and run it
+    #[command(disable_help_flag = true)]
+    Run(Box<RunArgs>),
+    /// Create a container without starting it
+    #[command(disable_help_flag = true)]
+    Create(Box<CreateArgs>),
+    /// Start stopped containers
+    Start(StartArgs),
+    /// Stop running containers
+    Stop(StopArgs),
+    /// Stop containers and start them again
+    Restart(StopArgs),
+    /// Send a signal to running containers
+    Kill(KillArgs),
+    /// Remove containers
+    #[command(visible_alias = "remove")]
+    Rm(RemoveArgs),
+    /// Run a command in a running container
+    Exec(ExecArgs),
+    /// Connect to a running container
+    Attach(AttachArgs),
+    /// Wait until containers stop and print their exit codes
+    Wait(ContainersArgs),
+    /// List containers
+    #[command(visible_aliases = ["ps", "list"])]
+    Ls(PsArgs),
+    /// Print the output of a container
+    Logs(LogsArgs),
+    /// Print everything known about containers, as JSON
+    Inspect(InspectArgs),
+    /// List the processes of a container
+    Top(TopArgs),
+    /// List the published ports of a container
+    Port(PortArgs),
+    /// Give a container another name
+    Rename(RenameArgs),
+    /// Remove all stopped containers
+    Prune(ContainerPruneArgs),
+}
+
+impl ContainerCommand {
+    /// The same as a command of its own.
+    pub fn plain(self) -> Command {
+        match self {
+            Self::Run(args) => Command::Run(args),
+            Self::Create(args) => Command::Create(args),
+            Self::Start(args) => Command::Start(args),
+            Self::Stop(args) => Command::Stop(args),
+            Self::Restart(args) => Command::Restart(args),
+            Self::Kill(args) => Command::Kill(args),
+            Self::Rm(args) => Command::Rm(args),
+            Self::Exec(args) => Command::Exec(args),
+            Self::Attach(args) => Command::Attach(args),
+            Self::Wait(args) => Command::Wait(args),
+            Self::Ls(args) => Command::Ps(args),
+            Self::Logs(args) => Command::Logs(args),
+            Self::Inspect(mut args) => {
+                args.kind = Some("container".to_owned());
+                Command::Inspect(args)
+            }
+            Self::Top(args) => Command::Top(args),
+            Self::Port(args) => Command::Port(args),
+            Self::Rename(args) => Command::Rename(args),
+            Self::Prune(args) => Command::ContainerPrune(args),
+        }
+    }
+}
