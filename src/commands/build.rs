@@ -42,8 +42,10 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     let result = kiln_builder::build(&request, &host.for_build()?, &progress);
     progress.finish();
     let built = result.map_err(|error| failure(&error, &source))?;
-    output::diagnostics(&source.name, &source.text, &built.warnings);
-    check::remind(&lint);
+    if !args.quiet {
+        output::diagnostics(&source.name, &source.text, &built.warnings);
+        check::remind(&lint);
+    }
     let elapsed = started.elapsed();
     let told = results::write(args, &host, &outputs, &built)?;
     host.settle_later()?;
