@@ -130,6 +130,16 @@ pub struct Ids {
     pub groups: Vec<u32>,
 }
 
+impl Ids {
+    /// All groups of `setgroups(2)`: the supplementary ones and the primary one, which a set-group-id program would
+    /// otherwise shed (CVE-2022-36109).
+    pub fn all_groups(&self) -> Vec<u32> {
+        let mut groups = vec![self.gid];
+        groups.extend(self.groups.iter().filter(|group| **group != self.gid));
+        groups
+    }
+}
+
 /// A set of capabilities, one bit each, bit number as in `linux/capability.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities(pub u64);

@@ -113,7 +113,7 @@ impl Confinement<'_> {
         operations.push(Operation::Credentials {
             uid: process.user.uid,
             gid: process.user.gid,
-            groups: process.user.groups.clone(),
+            groups: process.user.all_groups(),
             capabilities: capabilities.0,
         });
         Ok(operations)

@@ -98,7 +98,7 @@ fn identity(context: &Context) {
         context,
         "id -u; id -g; grep Groups /proc/self/status; touch /f; stat -c %u:%g /f",
     );
-    assert_eq!(output_of(context, &spec), "0\n0\nGroups:\t \n0:0\n");
+    assert_eq!(output_of(context, &spec), "0\n0\nGroups:\t0 \n0:0\n");
     spec = shell(
         context,
         "id -u; id -g; grep Groups /proc/self/status; grep CapEff /proc/self/status; touch /tmp/f; stat -c %u:%g /tmp/f",
