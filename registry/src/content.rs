@@ -105,6 +105,11 @@ pub trait Repository: Send + Sync + fmt::Debug {
     /// Puts a blob, if it is not there.
     fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>>;
 
+    /// Whether a blob can be had from another place than the one that gave it last; the next request for all of it goes there.
+    fn has_other_source(&self, _blob: &Digest) -> bool {
+        false
+    }
+
     /// What this handle has cost so far.
     fn traffic(&self) -> Traffic;
 }

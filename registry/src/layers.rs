@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use kiln_store::{Compression, Descriptor, DiffId, Limits, Store};
+use kiln_store::{BlobWriter, Compression, Descriptor, DiffId, Limits, Store};
 
 use crate::error::{Error, Result};
 
@@ -39,6 +39,22 @@ pub(crate) fn ingest(
     layer: &DiffId,
 ) -> Result<()> {
     let unpacked = store.ingest_layer(reader, blob, layer, &Limits::default());
+    unpacked.map_err(|source| Error::Unpack {
+        blob: Box::new(blob.digest),
+        source: Box::new(source),
+    })?;
+    Ok(())
+}
+
+/// The same for a download that was taken up: what it holds comes before what the reader gives.
+pub(crate) fn ingest_download(
+    store: &Store,
+    download: BlobWriter,
+    reader: &mut dyn Read,
+    blob: &Descriptor,
+    layer: &DiffId,
+) -> Result<()> {
+    let unpacked = store.ingest_download(download, reader, blob, layer, &Limits::default());
     unpacked.map_err(|source| Error::Unpack {
         blob: Box::new(blob.digest),
         source: Box::new(source),

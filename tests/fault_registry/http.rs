@@ -105,12 +105,14 @@ pub fn serve(mut stream: TcpStream, shared: &Arc<Shared>, place: Place) {
         } else {
             ""
         };
+        // What is refused anyway uses no fault up.
+        let refused = head.place == Place::Registry && tokens::refusal(shared, &head).is_some();
         let fault = {
             let mut state = shared.state.lock().unwrap();
             state
                 .log
                 .push(format!("{mark}{} {}", head.method, head.target));
-            state.fault(&head)
+            if refused { None } else { state.fault(&head) }
         };
         match fault {
             Some(What::Hangup) => return,

@@ -1,6 +1,7 @@
 //! One layer of a pull.
 
-use kiln_store::{Descriptor, DiffId, Store};
+use futures_util::StreamExt;
+use kiln_store::{BlobWriter, Descriptor, DiffId, Store};
 use tokio::sync::watch;
 
 use crate::content::{ByteStream, Repository};
@@ -18,6 +19,9 @@ pub(super) enum Fate {
     Present,
 }
 
+/// Blobs of this size and larger leave what has come to the next pull when they break: smaller ones are there again within a moment.
+const RESUMABLE: u64 = 1 << 20;
+
 /// All that one layer needs; it ends with the layer unpacked in the store.
 #[derive(Debug)]
 pub(super) struct LayerTask<'a> {
@@ -29,6 +33,12 @@ pub(super) struct LayerTask<'a> {
     pub(super) events: Shown<'a>,
 }
 
+/// A download with its source.
+struct Begun {
+    download: BlobWriter,
+    stream: ByteStream,
+}
+
 impl LayerTask<'_> {
     pub(super) async fn run(mut self) -> Result<Fate> {
         let here = self.blob_is_here().await?;
@@ -36,28 +46,21 @@ impl LayerTask<'_> {
         let early = if here || self.config.borrow().is_some() {
             None
         } else {
-            Some(self.open().await?)
+            Some(self.begin().await?)
         };
         let layer = self.diff_id().await?;
-        if self.is_unpacked(layer).await? {
+        if self.is_unpacked(layer).await? || (here && self.unpack_stored(layer).await?) {
             (self.events.0)(Event::BlobDone {
                 digest: self.blob.digest,
                 outcome: BlobOutcome::Present,
             });
             return Ok(Fate::Present);
         }
-        if here && self.unpack_stored(layer).await? {
-            (self.events.0)(Event::BlobDone {
-                digest: self.blob.digest,
-                outcome: BlobOutcome::Present,
-            });
-            return Ok(Fate::Present);
-        }
-        let first = match early {
-            Some(stream) => stream,
-            None => self.open().await?,
+        let begun = match early {
+            Some(begun) => begun,
+            None => self.begin().await?,
         };
-        self.transfer(layer, first).await?;
+        self.fetch(layer, begun).await?;
         (self.events.0)(Event::BlobDone {
             digest: self.blob.digest,
             outcome: BlobOutcome::Transferred,
@@ -65,13 +68,64 @@ impl LayerTask<'_> {
         Ok(Fate::Fetched)
     }
 
-    async fn open(&self) -> Result<ByteStream> {
-        let stream = self.repository.blob(self.blob, 0).await?;
+    /// Takes up the download where an earlier pull left it, and asks for the rest.
+    async fn begin(&self) -> Result<Begun> {
+        let download = self.download().await?;
+        let stream = if download.size() == self.blob.size {
+            futures_util::stream::empty().boxed()
+        } else {
+            match self.repository.blob(self.blob, download.size()).await {
+                // It may answer next time: that is the pump's matter.
+                Err(error) if error.is_transient() => {
+                    futures_util::stream::once(async { Err(error) }).boxed()
+                }
+                opened => opened?,
+            }
+        };
         (self.events.0)(Event::BlobStarted {
             digest: self.blob.digest,
             size: self.blob.size,
         });
-        Ok(stream)
+        if download.size() > 0 {
+            (self.events.0)(Event::BlobProgress {
+                digest: self.blob.digest,
+                moved: download.size(),
+            });
+        }
+        Ok(Begun { download, stream })
+    }
+
+    async fn download(&self) -> Result<BlobWriter> {
+        let (store, blob) = (self.store.clone(), self.blob.clone());
+        blocking("taking up a download", move || {
+            if blob.size >= RESUMABLE {
+                match store.resume_blob(&blob.digest)? {
+                    Some(download) if download.size() <= blob.size => return Ok(download),
+                    Some(too_long) => too_long.forget(),
+                    // Another process fetches it: what it has cannot be waited for, it may be stopped.
+                    None => {}
+                }
+            }
+            Ok(store.blob_writer()?)
+        })
+        .await
+    }
+
+    /// Fetches the layer. Content that proves wrong is fetched once more, whole, if what came was put together or can be had from another place.
+    async fn fetch(&self, layer: DiffId, begun: Begun) -> Result<()> {
+        let resumed = begun.download.size() > 0;
+        let error = match self.transfer(layer, begun).await {
+            Err(error @ (Error::Unpack { .. } | Error::Corrupt { .. })) => error,
+            done => return done,
+        };
+        if !resumed && !self.repository.has_other_source(&self.blob.digest) {
+            return Err(error);
+        }
+        (self.events.0)(Event::Retrying {
+            what: format!("blob {}", self.blob.digest),
+            reason: error.to_string(),
+        });
+        self.transfer(layer, self.begin().await?).await
     }
 
     async fn diff_id(&mut self) -> Result<DiffId> {
@@ -112,14 +166,22 @@ impl LayerTask<'_> {
     }
 
     /// Moves the bytes from the repository to the thread that unpacks them.
-    async fn transfer(&self, layer: DiffId, first: ByteStream) -> Result<()> {
+    async fn transfer(&self, layer: DiffId, begun: Begun) -> Result<()> {
+        let Begun { download, stream } = begun;
         let (pipe, mut reader) = Pipe::new();
-        let (store, blob) = (self.store.clone(), self.blob.clone());
+        let (store, blob, found) = (self.store.clone(), self.blob.clone(), download.size());
         let unpack = blocking("unpacking a layer", move || {
-            layers::ingest(&store, &mut reader, &blob, &layer)
+            layers::ingest_download(&store, download, &mut reader, &blob, &layer)
         });
         let (sent, unpacked) = tokio::join!(
-            stream::pump(self.repository, self.blob, first, pipe, self.events.0),
+            stream::pump(
+                self.repository,
+                self.blob,
+                found,
+                stream,
+                pipe,
+                self.events.0
+            ),
             unpack
         );
         match (sent, unpacked) {

@@ -84,16 +84,16 @@ impl Read for PipeReader {
     }
 }
 
-/// Puts a blob into a pipe, beginning with a stream that is open already; breaks are mended by asking for the rest.
+/// Puts a blob into a pipe from its byte `moved` on, beginning with a stream that is open already; breaks are mended by asking for the rest.
 pub(super) async fn pump(
     repository: &dyn Repository,
     blob: &Descriptor,
+    mut moved: u64,
     first: ByteStream,
     pipe: Pipe,
     events: Events<'_>,
 ) -> Result<()> {
     let mut stream = Ok(first);
-    let mut moved = 0;
     let mut fruitless = 0;
     loop {
         let before = moved;

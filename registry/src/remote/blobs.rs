@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use kiln_store::{Descriptor, media_type};
-use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
 use crate::content::{ByteStream, Repository};
@@ -80,10 +80,30 @@ impl RemoteRepository {
         answer
     }
 
+    /// A page of a proxy, or an object that was not stored whole, is told by its length before any of it is taken for content.
+    fn check_whole(&self, answer: &Answer, blob: &Descriptor) -> Result<()> {
+        let length = answer
+            .header(&CONTENT_LENGTH)
+            .and_then(|text| text.parse::<u64>().ok());
+        let Some(length) = length.filter(|length| *length != blob.size) else {
+            return Ok(());
+        };
+        let what = match answer.media_type() {
+            "text/html" => "an HTML page".to_owned(),
+            _ => format!("{length} bytes"),
+        };
+        Err(Error::Network {
+            method: Method::GET,
+            url: answer.shown_url(),
+            reason: format!("it sends {what} for a blob of {} bytes", blob.size),
+            before_send: false,
+        })
+    }
+
     /// How many bytes of the answer come before `offset`. Servers may ignore a range, or send another.
     fn check_range(&self, answer: &Answer, blob: &Descriptor, offset: u64) -> Result<u64> {
         if answer.status() != StatusCode::PARTIAL_CONTENT {
-            return Ok(offset);
+            return self.check_whole(answer, blob).map(|()| offset);
         }
         let range = answer.header(&CONTENT_RANGE).and_then(parse_content_range);
         match range {

@@ -3,19 +3,22 @@
 // The lint's own exception for tests does not reach helpers of integration tests.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod breaks;
 #[path = "../../../tests/fault_registry/mod.rs"]
 mod fault_registry;
 mod kinds;
+mod resume;
 
 #[path = "../support/mod.rs"]
 mod support;
 mod uploads;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fault_registry::{Fault, FaultRegistry, On, PROFILES, Profile, What, profile};
 use kiln_registry::{
-    Access, Client, ClientOptions, HostOptions, ManifestName, Repository, Result, copy,
+    Access, Client, ClientOptions, HostOptions, ManifestName, Repository, Result, Timeouts, copy,
 };
 use kiln_store::Digest;
 use support::image::TestImage;
@@ -23,9 +26,27 @@ use support::{client_as, pull_into, push_from, reference, scratch, store, stored
 
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// Deadlines that a test can wait for.
+const SHORT: Duration = Duration::from_millis(400);
+
 /// The user that every kind with a login knows.
 fn client(registry: &FaultRegistry) -> Client {
     client_as(&registry.address, "user", "pass")
+}
+
+/// The same, with deadlines that a test can wait for.
+fn impatient(registry: &FaultRegistry) -> Client {
+    let timeouts = Timeouts {
+        answer: SHORT,
+        finish: SHORT,
+        stall: SHORT,
+        ..Timeouts::default()
+    };
+    Client::new(ClientOptions {
+        timeouts,
+        ..support::options_as(&registry.address, "user", "pass")
+    })
+    .unwrap()
 }
 
 /// An image with a layer that is large for these tests, and small ones.

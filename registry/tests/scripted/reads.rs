@@ -134,13 +134,14 @@ async fn a_broken_stream_is_taken_up_where_it_broke() {
 async fn a_stream_that_stands_still_is_given_up() {
     let image = TestImage::new(9, &[400_000]);
     let layer = Digest::sha256(&image.layers[0]);
+    let size = image.layers[0].len().to_string();
     let server = Scripted::start(|_| {
         move |request: &Received| {
             let reply = read_reply(&image, request);
             // Announces more than it sends, and keeps the connection.
             if request.target.ends_with(&layer.to_string()) {
                 Reply::new(200)
-                    .header("Content-Length", "400000")
+                    .header("Content-Length", size.clone())
                     .body("short")
             } else {
                 reply
@@ -197,7 +198,8 @@ async fn corrupt_content_never_arrives() {
         let text = error.to_string();
         let expect = match part {
             "layer" => "",
-            "short" => "the transfer ended after 40000 of",
+            "short" => "it sends 40000 bytes for a blob of",
+            "long" => " bytes for a blob of",
             _ => "is corrupt: expected",
         };
         assert!(text.contains(expect), "{part}: {text}");

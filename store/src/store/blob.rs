@@ -134,6 +134,21 @@ impl BlobWriter {
         self.size
     }
 
+    /// Whether an unfinished download stays for the next one when the writer is dropped; gives what held before.
+    pub(crate) fn keep_unfinished(&mut self, keep: bool) -> bool {
+        std::mem::replace(&mut self.keep, keep)
+    }
+
+    /// Reads what was written.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.file, buffer, offset)
+    }
+
+    /// Throws away what is there: it cannot be the beginning of what is wanted.
+    pub fn forget(mut self) {
+        self.keep = false;
+    }
+
     /// Puts the content in its place, after checking it against the digest that was announced.
     pub fn finish(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
         let mut digest = self.hasher.clone().finish();

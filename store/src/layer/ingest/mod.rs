@@ -60,9 +60,25 @@ impl Store {
         expected: &DiffId,
         limits: &Limits,
     ) -> Result<LayerRecord> {
-        let writer = self.blob_writer()?;
+        self.ingest_download(self.blob_writer()?, reader, blob, expected, limits)
+    }
+
+    /// The same for a download that was taken up ([`Store::resume_blob`]): what it holds comes before what `reader` gives. When reading fails, what
+    /// has come stays for the next one; when the content is wrong, it goes.
+    pub fn ingest_download(
+        &self,
+        download: BlobWriter,
+        reader: &mut dyn Read,
+        blob: &Descriptor,
+        expected: &DiffId,
+        limits: &Limits,
+    ) -> Result<LayerRecord> {
+        let mut writer = download;
         let mut receiver = Receiver {
             reader,
+            found: writer.size(),
+            replayed: 0,
+            resumable: writer.keep_unfinished(false),
             writer,
             announced: blob.size,
             received: Received::default(),
@@ -165,6 +181,11 @@ impl Store {
 struct Receiver<'a> {
     reader: &'a mut dyn Read,
     writer: BlobWriter,
+    /// Bytes that the writer had when this began, and how many of them have been read again.
+    found: u64,
+    replayed: u64,
+    /// Whether what has come stays when the reader breaks.
+    resumable: bool,
     announced: u64,
     received: Received,
     /// Why reading failed, when it was called through `Read`, which can't tell.
@@ -187,6 +208,19 @@ impl Receiver<'_> {
                 Err(error) => return Err(self.explain(error)),
             }
         }
+    }
+
+    /// Reads what was there already.
+    fn replay(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.found - self.replayed).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let length = self.writer.read_at(&mut buffer[..wanted], self.replayed)?;
+        if length == 0 && wanted > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.replayed += length as u64;
+        self.received.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
     }
 
     fn explain(&mut self, error: io::Error) -> LayerError {
@@ -218,11 +252,15 @@ impl Receiver<'_> {
 
 impl Read for Receiver<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.replayed < self.found {
+            return self.replay(buffer);
+        }
         let length = loop {
             match self.reader.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(length) => break length,
                 Err(error) => {
+                    self.writer.keep_unfinished(self.resumable);
                     self.error = Some(LayerError::entry(
                         "receive",
                         b"layer",
