@@ -37,6 +37,34 @@ pub fn enter(settings: &Settings, needed: bool) -> Result<(), CommandError> {
 /// The kind of file system that has no disk (`statfs(2)`).
 const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
+/// The host of a build, made when it is first needed.
+pub struct Machine<'a> {
+    settings: &'a Settings,
+    tls: &'a TlsArgs,
+    made: OnceLock<(Host, kiln_builder::Host)>,
+}
+
+impl<'a> Machine<'a> {
+    /// Nothing is opened yet.
+    pub fn new(settings: &'a Settings, tls: &'a TlsArgs) -> Self {
+        Self {
+            settings,
+            tls,
+            made: OnceLock::new(),
+        }
+    }
+
+    /// The host, and what the builder needs of it.
+    pub fn get(&self) -> Result<&(Host, kiln_builder::Host), CommandError> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let host = Host::new(self.settings, self.tls)?;
+        let builder = host.for_build()?;
+        Ok(self.made.get_or_init(|| (host, builder)))
+    }
+}
+
 /// What a command works with. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Host {

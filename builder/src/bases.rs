@@ -1,6 +1,7 @@
 //! The base images of one build: each asked for once, those that are known beforehand all at the same time.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -8,7 +9,7 @@ use kiln_store::{Platform, Reference};
 
 use crate::event::Sink;
 use crate::host::Host;
-use crate::lower::{Base, Bases};
+use crate::lower::{Base, Bases, LAYOUT};
 use crate::request::PullPolicy;
 
 type Answer = Result<Arc<Base>, String>;
@@ -49,18 +50,30 @@ impl<'a> ImageBases<'a> {
     }
 
     fn ask(&self, name: &str, platform: &Platform) -> Answer {
-        let reference: Reference = name.parse().map_err(|error| format!("{error}"))?;
-        let image = self
-            .host
-            .images
-            .image(&reference, platform, self.policy, self.events)
-            .map_err(|error| error.to_string())?;
+        let image = match layout(name) {
+            Some((directory, image)) => {
+                let images = &self.host.images;
+                images.layout(directory, image, platform, self.events)
+            }
+            None => {
+                let reference: Reference = name.parse().map_err(|error| format!("{error}"))?;
+                let images = &self.host.images;
+                images.image(&reference, platform, self.policy, self.events)
+            }
+        };
+        let image = image.map_err(|error| error.to_string())?;
         Ok(Arc::new(Base {
             id: image.id,
             config: image.config,
             layers: image.manifest.layers,
         }))
     }
+}
+
+/// The directory and the image of a base in a layout.
+fn layout(name: &str) -> Option<(&Path, &str)> {
+    let (directory, image) = name.strip_prefix(LAYOUT)?.rsplit_once('#')?;
+    Some((Path::new(directory), image))
 }
 
 impl Bases for ImageBases<'_> {

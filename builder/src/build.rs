@@ -33,8 +33,16 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
         .map(|vertex| vertex.origin.name.clone())
         .collect();
     events.event(Event::Planned { steps: &names });
-    let contexts = Contexts::open(request, &host.store)?;
-    let result = run(request, host, events, &lowered, &contexts);
+    let sources = Sources::new(
+        &host.store,
+        &host.remote,
+        &request.secrets,
+        &request.ssh,
+        &host.cancel,
+    );
+    let used = lowered.graph.contexts();
+    let contexts = Contexts::open(request, &host.store, &sources, &used)?;
+    let result = run(request, host, events, &lowered, &contexts, &sources);
     if let Err(error) = contexts.save() {
         let message = format!(
             "what is known of the context could not be kept, so the next build hashes it again: {error}"
@@ -143,20 +151,14 @@ fn run(
     events: &dyn Sink,
     lowered: &Lowered,
     contexts: &Contexts,
+    sources: &Sources<'_>,
 ) -> Result<Vec<Option<Done>>, BuildError> {
     let graph = &lowered.graph;
     let targets: Vec<VertexId> = graph.results().map(|stage| stage.vertex).collect();
-    let sources = Sources::new(
-        &host.store,
-        &host.remote,
-        &request.secrets,
-        &request.ssh,
-        &host.cancel,
-    );
     let prepared = prepare(
         graph,
         contexts,
-        &sources,
+        sources,
         lowered.source_date_epoch,
         Records::new(&host.store),
     )?;
@@ -176,7 +178,7 @@ fn run(
         graph,
         prepared: &prepared,
         contexts,
-        sources: &sources,
+        sources,
         layer_hashes: &layer_hashes,
         source_date_epoch: lowered.source_date_epoch,
         stop: &stop,

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_runtime::Launcher;
@@ -81,6 +81,18 @@ pub trait Images: Send + Sync {
         pull: PullPolicy,
         events: &dyn Sink,
     ) -> Result<Image, ImageError>;
+
+    /// Returns the image of that name or digest in an OCI layout directory, with its layers in the store.
+    fn layout(
+        &self,
+        directory: &Path,
+        image: &str,
+        _platform: &Platform,
+        _events: &dyn Sink,
+    ) -> Result<Image, ImageError> {
+        let message = format!("{image} of {} can't be read", directory.display());
+        Err(ImageError::NotFound(message))
+    }
 }
 
 /// Why an image could not be had.

@@ -29,6 +29,9 @@ mod step;
 pub use build::{build, describe};
 pub use built::{Built, Outcome, StepReport};
 pub use cancel::{Cancel, CancelGuard};
+pub use context::{
+    ContextContent, FetchedContext, fetch_context, is_remote, needs_ssh, read_context,
+};
 pub use error::{BuildError, StepFailure};
 pub use event::{Event, Sink, StepNumber};
 pub use export::{

@@ -1,10 +1,11 @@
 //! Base images from the store, else from their registry: the one place of this crate that talks to registries.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use kiln_registry::{Client, PullOptions, pull};
-use kiln_store::{Error, Image, Platform, Reference, Store};
+use kiln_registry::{Client, Layout, ManifestName, PullOptions, pull, pull_from};
+use kiln_store::{Digest, Error, Image, Platform, Reference, Store};
 use tokio::runtime::Handle;
 
 use crate::event::{Event, Sink};
@@ -106,6 +107,28 @@ impl Images for RegistryImages {
             reference: &name,
             duration: began.elapsed(),
         });
+        Ok(pulled.image)
+    }
+
+    fn layout(
+        &self,
+        directory: &Path,
+        image: &str,
+        platform: &Platform,
+        events: &dyn Sink,
+    ) -> Result<Image, ImageError> {
+        let layout = Layout::open(directory).map_err(failed)?;
+        let name = match image.parse::<Digest>() {
+            Ok(digest) => ManifestName::Digest(digest),
+            Err(_) => ManifestName::Tag(image.to_owned()),
+        };
+        let forward = |event: kiln_registry::Event| events.event(Event::Registry(&event));
+        let (_, runtime) = (self.client)().map_err(ImageError::Failed)?;
+        let pulling = pull_from(&layout, &name, &self.store, platform, &[], &forward);
+        let pulled = runtime.block_on(pulling).map_err(|error| match error {
+            kiln_registry::Error::NotFound(_) => ImageError::NotFound(error.to_string()),
+            error => failed(error),
+        })?;
         Ok(pulled.image)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use kiln_runtime::Rlimit;
 use kiln_store::{Platform, Reference};
 
 use crate::export::ImageOptions;
@@ -16,6 +17,8 @@ pub struct BuildRequest {
     pub dockerfile_name: String,
     /// The directory that `COPY` and `ADD` take files from, if the build has one.
     pub context: Option<PathBuf>,
+    /// What the context is from build to build when its directory is another one each time.
+    pub context_identity: Option<String>,
     /// The text of the ignore file that applies to the context.
     pub ignore: Option<String>,
     /// Further contexts by name (`--build-context name=...`).
@@ -56,6 +59,8 @@ pub struct BuildRequest {
     pub allow: Allow,
     /// Bytes of `/dev/shm` in `RUN` steps; 64 MiB when absent.
     pub shm_size: Option<u64>,
+    /// Limits of `RUN` steps.
+    pub ulimits: Vec<Rlimit>,
     /// Follows BuildKit also where it is plainly wrong.
     pub strict: bool,
 }
@@ -67,6 +72,7 @@ impl BuildRequest {
             dockerfile: dockerfile.into(),
             dockerfile_name: "Dockerfile".to_owned(),
             context: None,
+            context_identity: None,
             ignore: None,
             named_contexts: BTreeMap::new(),
             target: None,
@@ -87,6 +93,7 @@ impl BuildRequest {
             extra_hosts: Vec::new(),
             allow: Allow::default(),
             shm_size: None,
+            ulimits: Vec::new(),
             strict: false,
         }
     }
@@ -118,6 +125,17 @@ pub enum NamedContext {
     },
     /// An image.
     Image(Reference),
+    /// An image in an OCI layout directory.
+    Layout {
+        /// The directory.
+        path: PathBuf,
+        /// The name or digest of the image there.
+        image: String,
+    },
+    /// A repository, or a file on a web server, by its address.
+    Remote(String),
+    /// Another stage of the same file.
+    Stage(String),
 }
 
 /// When base images are asked for at their registry.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::SourceArgs;
 use super::{AcceptedArgs, CallArgs, OutputArgs, TlsArgs};
 
 /// How progress is shown.
@@ -28,7 +29,7 @@ pub struct BuildArgs {
     /// Name of the result, `name[:tag]`
     #[arg(long, short, value_name = "NAME")]
     pub tag: Vec<String>,
-    /// Name of the Dockerfile, `-` for standard input [default: CONTEXT/Dockerfile]
+    /// Name of the Dockerfile: a path (in the context, if that is elsewhere), a URL, `-` for standard input [default: CONTEXT/Dockerfile]
     #[arg(long, short, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Stage to build [default: the last one]
@@ -68,6 +69,8 @@ pub struct BuildArgs {
     #[arg(long)]
     pub explain: bool,
     #[command(flatten)]
+    pub sources: SourceArgs,
+    #[command(flatten)]
     pub outputs: OutputArgs,
     /// Print the image's ID and nothing else
     #[arg(long, short)]
@@ -89,7 +92,7 @@ pub struct BuildArgs {
     pub tls: TlsArgs,
     #[command(flatten)]
     pub accepted: AcceptedArgs,
-    /// Folder with the files that COPY and ADD take
+    /// Folder with the files that COPY and ADD take; or a repository, the URL of an archive or Dockerfile, `-` for one on standard input
     #[arg(value_name = "CONTEXT")]
-    pub context: PathBuf,
+    pub context: String,
 }

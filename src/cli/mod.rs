@@ -8,6 +8,7 @@ mod images;
 mod life;
 mod outputs;
 mod registry;
+mod sources;
 mod tools;
 mod volumes;
 
@@ -24,6 +25,7 @@ pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
 pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
 pub use outputs::{AcceptedArgs, OutputArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
+pub use sources::SourceArgs;
 pub use tools::{
     CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs, LaunchBenchArgs,
 };

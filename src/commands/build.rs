@@ -6,25 +6,28 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use kiln_builder::{Allow, BuildError, BuildRequest, Built, Network, PullPolicy, Secret};
+use kiln_builder::{Allow, BuildError, BuildRequest, Built, FetchedContext, Network, PullPolicy};
 use kiln_store::{Platform, Reference};
 
 mod archives;
+mod contexts;
 mod fields;
 mod outputs;
 mod results;
+mod steps;
 
 use super::check;
 use crate::cli::BuildArgs;
 use crate::error::CommandError;
 use crate::format;
-use crate::host::Host;
+use crate::host::Machine;
 use crate::output::{self, Progress};
 use crate::settings::{Settings, variable};
 
 /// Builds an image.
 pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
-    let (mut request, source) = request(args)?;
+    let machine = Machine::new(settings, &args.tls);
+    let (mut request, source, _held) = request(args, settings, &machine)?;
     let outputs = outputs::outputs(args)?;
     results::check(&outputs)?;
     if let Some(code) = question(args, &request, &source, settings)? {
@@ -36,10 +39,10 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     // The outputs say what becomes of the result.
     request.image = None;
     let lint = check::before_build(&source, &check_inputs(&request), settings)?;
-    let host = Host::new(settings, &args.tls)?;
+    let (host, builder) = machine.get()?;
     let progress = Progress::new(args.progress, args.quiet, args.explain);
     let started = std::time::Instant::now();
-    let result = kiln_builder::build(&request, &host.for_build()?, &progress);
+    let result = kiln_builder::build(&request, builder, &progress);
     progress.finish();
     let built = result.map_err(|error| failure(&error, &source))?;
     if !args.quiet {
@@ -47,7 +50,7 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
         check::remind(&lint);
     }
     let elapsed = started.elapsed();
-    let told = results::write(args, &host, &outputs, &built)?;
+    let told = results::write(args, host, &outputs, &built)?;
     host.settle_later()?;
     results::write_files(args, &built, &told)?;
     let id = results::image_id(&built, &told);
@@ -58,10 +61,11 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
 
 /// Prints the steps that a build would take.
 pub fn graph(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
-    let (request, source) = request(args)?;
-    let host = Host::new(settings, &args.tls)?;
+    let machine = Machine::new(settings, &args.tls);
+    let (request, source, _held) = request(args, settings, &machine)?;
+    let (_, builder) = machine.get()?;
     let progress = Progress::new(args.progress, args.quiet, false);
-    let graph = kiln_builder::describe(&request, &host.for_build()?, &progress)
+    let graph = kiln_builder::describe(&request, builder, &progress)
         .map_err(|error| failure(&error, &source))?;
     output::data(&format!("{graph:#}\n"))?;
     Ok(0)
@@ -116,23 +120,28 @@ pub struct Source {
 }
 
 impl Source {
+    /// A Dockerfile's text must be UTF-8.
+    fn new(name: String, bytes: Vec<u8>) -> Result<Self, CommandError> {
+        let text = String::from_utf8(bytes).map_err(|error| {
+            CommandError::usage(format!(
+                "{name}: not UTF-8 at byte {}",
+                error.utf8_error().valid_up_to()
+            ))
+        })?;
+        Ok(Self { name, text })
+    }
+
     /// Reads the Dockerfile: `-` is standard input, nothing is `Dockerfile` (or `dockerfile`) in the context.
     pub fn read(
         file: Option<&Path>,
         context: &Path,
     ) -> Result<(Self, Option<PathBuf>), CommandError> {
         if file == Some(Path::new("-")) {
-            let mut text = String::new();
+            let mut bytes = Vec::new();
             std::io::stdin()
-                .read_to_string(&mut text)
+                .read_to_end(&mut bytes)
                 .context("reading the Dockerfile from standard input")?;
-            return Ok((
-                Self {
-                    name: "-".to_owned(),
-                    text,
-                },
-                None,
-            ));
+            return Ok((Self::new("-".to_owned(), bytes)?, None));
         }
         let path = match file {
             Some(file) => file.to_path_buf(),
@@ -140,20 +149,7 @@ impl Source {
         };
         let bytes = std::fs::read(&path)
             .with_context(|| format!("reading the Dockerfile `{}`", path.display()))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            CommandError::usage(format!(
-                "{}: not UTF-8 at byte {}",
-                path.display(),
-                error.utf8_error().valid_up_to()
-            ))
-        })?;
-        Ok((
-            Self {
-                name: path.display().to_string(),
-                text,
-            },
-            Some(path),
-        ))
+        Ok((Self::new(path.display().to_string(), bytes)?, Some(path)))
     }
 }
 
@@ -171,20 +167,33 @@ fn default_file(context: &Path) -> Result<PathBuf, CommandError> {
     )
 }
 
-/// Everything that the builder needs to know, from the flags.
-fn request(args: &BuildArgs) -> Result<(BuildRequest, Source), CommandError> {
-    if !args.context.is_dir() {
-        let message = format!(
-            "the build context `{}` is not a folder",
-            args.context.display()
-        );
-        return Err(CommandError::usage(message).code(1));
-    }
-    let (source, path) = Source::read(args.file.as_deref(), &args.context)?;
+/// Everything that the builder needs to know, from the flags, and what the context's files live in.
+fn request(
+    args: &BuildArgs,
+    settings: &Settings,
+    machine: &Machine<'_>,
+) -> Result<(BuildRequest, Source, Option<FetchedContext>), CommandError> {
+    let secrets = steps::secrets(&args.secret)?;
+    let named = contexts::named(&args.sources.build_context)?;
+    let ssh = contexts::agents(&args.sources.ssh, &args.context, &named, settings)?;
+    let access = contexts::Access {
+        machine,
+        secrets: &secrets,
+        ssh: &ssh,
+    };
+    let input = contexts::input(args.file.as_deref(), &args.context, &access)?;
+    let source = input.source;
     let mut request = BuildRequest::new(source.text.clone());
     request.dockerfile_name.clone_from(&source.name);
-    request.ignore = ignore_file(path.as_deref(), &args.context)?;
-    request.context = Some(std::path::absolute(&args.context)?);
+    request.ignore = input.ignore;
+    request.context = input.directory;
+    request.context_identity = input.identity;
+    request.named_contexts = named;
+    request.ssh = ssh;
+    request.secrets = secrets;
+    request.extra_hosts = steps::hosts(&args.sources.add_host)?;
+    request.shm_size = steps::shm_size(args.sources.shm_size.as_deref())?;
+    request.ulimits = steps::ulimits(&args.sources.ulimit)?;
     request.target.clone_from(&args.target);
     request.build_args = build_args(&args.build_arg)?;
     request.labels = super::pairs(&args.label, "--label")?;
@@ -203,8 +212,7 @@ fn request(args: &BuildArgs) -> Result<(BuildRequest, Source), CommandError> {
     request.allow = allow(&args.allow)?;
     request.network = network(&args.network, &mut request.allow)?;
     request.jobs = args.jobs;
-    request.secrets = secrets(&args.secret)?;
-    Ok((request, source))
+    Ok((request, source, input.held))
 }
 
 /// The names of the result.
@@ -318,44 +326,6 @@ fn network(mode: &str, allow: &mut Allow) -> Result<Network, CommandError> {
             CommandError::usage(format!("invalid network mode \"{other}\""))
                 .hint("`default`, `none` and `host` exist"),
         ),
-    }
-}
-
-/// `id=ID[,src=FILE|,env=NAME]` as buildx reads it: without a source, the environment variable, else the file, of that name.
-fn secrets(args: &[String]) -> Result<BTreeMap<String, Secret>, CommandError> {
-    let mut secrets = BTreeMap::new();
-    for arg in args {
-        let (mut id, mut file, mut env) = (None, None, None);
-        for field in arg.split(',') {
-            match field.split_once('=') {
-                Some(("id", value)) => id = Some(value),
-                Some(("src" | "source", value)) => file = Some(value),
-                Some(("env", value)) => env = Some(value),
-                Some(("type", "file" | "env")) => {}
-                _ => {
-                    return Err(CommandError::usage(format!(
-                        "--secret: unexpected `{field}` in `{arg}`"
-                    )));
-                }
-            }
-        }
-        let id = id.ok_or_else(|| CommandError::usage(format!("--secret `{arg}` has no `id=`")))?;
-        secrets.insert(id.to_owned(), secret(id, file, env)?);
-    }
-    Ok(secrets)
-}
-
-fn secret(id: &str, file: Option<&str>, env: Option<&str>) -> Result<Secret, CommandError> {
-    use std::os::unix::ffi::OsStringExt;
-    if let Some(file) = file {
-        return Ok(Secret::File(PathBuf::from(file)));
-    }
-    match std::env::var_os(env.unwrap_or(id)) {
-        Some(value) => Ok(Secret::Value(value.into_vec())),
-        None if env.is_none() => Ok(Secret::File(PathBuf::from(id))),
-        None => Err(CommandError::usage(format!(
-            "secret `{id}`: environment variable is not set"
-        ))),
     }
 }
 

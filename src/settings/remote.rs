@@ -27,6 +27,8 @@ const VARIABLES: &[&str] = &[
 /// Programs and files for fetching.
 #[derive(Debug, Clone, Default)]
 pub struct Remote {
+    /// The socket of the user's ssh agent.
+    pub ssh_agent: Option<PathBuf>,
     git: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
     known_hosts: Vec<PathBuf>,
@@ -40,6 +42,7 @@ impl Remote {
             .filter_map(|name| Some((OsString::from(name), variable(name)?)));
         let known = home.map(|home| home.join(".ssh/known_hosts"));
         Self {
+            ssh_agent: variable("SSH_AUTH_SOCK").map(PathBuf::from),
             git: std::env::split_paths(&path)
                 .map(|folder| folder.join("git"))
                 .find(|program| is_program(program)),

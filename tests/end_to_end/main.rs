@@ -15,6 +15,7 @@ mod support;
 mod attached;
 mod build;
 mod containers;
+mod contexts;
 mod errors;
 mod exchange;
 mod hostile;

@@ -3,8 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use xtask::process::run;
-
+use crate::support::repository::{Repository, SECONDS as DATE_SECONDS};
 use crate::support::web::{File, Web};
 use crate::support::{TestEnv, lacks, scenarios};
 
@@ -17,11 +16,8 @@ scenarios!(
     repositories_that_are_refused,
 );
 
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
-
 /// Wed, 21 Oct 2015 07:28:00 GMT
 const DATE: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
-const DATE_SECONDS: &str = "1445412480";
 
 fn failure(env: &TestEnv, dockerfile: &str, arguments: &[&str]) -> String {
     let finished = env.build(dockerfile, arguments);
@@ -166,56 +162,6 @@ fn files_behind_a_login(env: &TestEnv) {
         "hidden\nhidden\n"
     );
     assert!(!env.ok(&["inspect", "login"]).contains("pass"));
-}
-
-/// A repository for tests, and how it is changed.
-struct Repository<'a> {
-    env: &'a TestEnv,
-    path: PathBuf,
-}
-
-impl<'a> Repository<'a> {
-    fn new(env: &'a TestEnv, path: PathBuf) -> Self {
-        let repository = Self { env, path };
-        std::fs::create_dir_all(&repository.path).unwrap();
-        repository.env.identity().take(&repository.path).unwrap();
-        repository.git(&["init", "--quiet", "--initial-branch=main", "."]);
-        repository
-    }
-
-    fn git(&self, arguments: &[&str]) -> String {
-        let mut command = self.env.program("git");
-        command
-            .args([
-                "-c",
-                "user.name=Test",
-                "-c",
-                "user.email=test@example.org",
-                "-c",
-                "protocol.file.allow=always",
-            ])
-            .arg("-C")
-            .arg(&self.path)
-            .env("GIT_COMMITTER_DATE", format!("{DATE_SECONDS} +0000"))
-            .env("GIT_AUTHOR_DATE", format!("{DATE_SECONDS} +0000"))
-            .args(arguments);
-        run(&mut command, LIMIT).unwrap().stdout.trim().to_owned()
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        let path = self.path.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, content).unwrap();
-        for path in [&path, path.parent().unwrap()] {
-            self.env.identity().take(path).unwrap();
-        }
-    }
-
-    fn commit(&self, message: &str) -> String {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--message", message]);
-        self.git(&["rev-parse", "HEAD"])
-    }
 }
 
 fn repositories(env: &TestEnv, web: &Web) -> PathBuf {

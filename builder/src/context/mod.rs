@@ -1,9 +1,10 @@
 //! Directories that a build takes files from: read in place, only what steps name.
 
+mod fetched;
 mod hashes;
 mod index;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kiln_grammar::ignore::Patterns;
@@ -13,7 +14,11 @@ use kiln_store::view::View;
 use crate::copy::SourceTree;
 use crate::error::BuildError;
 use crate::request::{BuildRequest, NamedContext};
+use crate::sources::Sources;
 
+pub use fetched::{
+    ContextContent, FetchedContext, fetch_context, is_remote, needs_ssh, read_context,
+};
 pub(crate) use hashes::IndexedHashes;
 pub(crate) use index::ContextIndex;
 
@@ -24,6 +29,8 @@ pub(crate) struct Context {
     ignore: Option<Patterns>,
     name: String,
     pub(crate) hashes: IndexedHashes,
+    /// Its directory is there at the next build.
+    lasts: bool,
 }
 
 impl Context {
@@ -51,7 +58,9 @@ impl Context {
             .transpose()
             .map_err(|error| BuildError::host("cannot read the .dockerignore file", error))?
             .filter(|patterns| !patterns.is_empty());
+        let lasts = !directory.starts_with(store.root().join("tmp"));
         Ok(Self {
+            lasts,
             view: View::directory(&directory),
             ignore,
             name: if name.is_empty() {
@@ -78,22 +87,30 @@ impl Context {
 pub(crate) struct Contexts(BTreeMap<String, Context>);
 
 impl Contexts {
-    /// Opens the contexts of a request.
-    pub(crate) fn open(request: &BuildRequest, store: &Store) -> Result<Self, BuildError> {
+    /// Opens those contexts of a request that are used, fetching what is elsewhere.
+    pub(crate) fn open(
+        request: &BuildRequest,
+        store: &Store,
+        sources: &Sources<'_>,
+        used: &BTreeSet<String>,
+    ) -> Result<Self, BuildError> {
         let mut contexts = BTreeMap::new();
-        if let Some(directory) = &request.context {
-            contexts.insert(
-                String::new(),
-                Context::open(store, "", directory, request.ignore.as_deref())?,
-            );
-        }
-        for (name, context) in &request.named_contexts {
-            if let NamedContext::Directory { path, ignore } = context {
-                contexts.insert(
-                    name.clone(),
-                    Context::open(store, name, path, ignore.as_deref())?,
-                );
-            }
+        for name in used {
+            let (directory, ignore) = match (name.as_str(), request.named_contexts.get(name)) {
+                ("", _) => match &request.context {
+                    Some(directory) => (directory.clone(), request.ignore.as_deref()),
+                    None => continue,
+                },
+                (_, Some(NamedContext::Directory { path, ignore })) => {
+                    (path.clone(), ignore.as_deref())
+                }
+                (_, Some(NamedContext::Remote(location))) => {
+                    (fetched::fetched_directory(location, sources)?, None)
+                }
+                _ => continue,
+            };
+            let context = Context::open(store, name, &directory, ignore)?;
+            contexts.insert(name.clone(), context);
         }
         Ok(Self(contexts))
     }
@@ -106,6 +123,7 @@ impl Contexts {
     pub(crate) fn save(&self) -> std::io::Result<()> {
         self.0
             .values()
+            .filter(|context| context.lasts)
             .try_for_each(|context| context.hashes.save())
     }
 }

@@ -11,7 +11,7 @@ const MAGIC: usize = 6;
 const BUFFER: usize = 128 << 10;
 
 /// Reads a tar out of a file, if it is one; otherwise nothing.
-pub(super) fn open(file: File) -> io::Result<Option<Box<dyn Read>>> {
+pub(crate) fn open(file: File) -> io::Result<Option<Box<dyn Read>>> {
     let mut first = [0; HEADER];
     let probe = decompressed(file.try_clone()?).and_then(|mut reader| {
         reader.read_exact(&mut first)?;

@@ -1,6 +1,6 @@
 //! `COPY` and `ADD`: which files are taken, what they are called where they go, and with which attributes.
 
-mod archive;
+pub(crate) mod archive;
 mod digest;
 mod error;
 mod mode;

@@ -58,6 +58,36 @@ pub(crate) fn unpack(
     Ok(true)
 }
 
+/// Unpacks a whole archive as a context: its files belong to root.
+pub(crate) fn unpack_all(
+    writer: &mut TreeWriter,
+    reader: Box<dyn Read>,
+    name: &str,
+) -> Result<(), CopyError> {
+    let damaged =
+        |error: std::io::Error| CopyError::Other(format!("cannot unpack `{name}`: {error}"));
+    let made = Attributes {
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        mtime: Some((0, 0)),
+        xattrs: Vec::new(),
+    };
+    let mut unpacking = Unpacking {
+        writer,
+        base: Vec::new(),
+        made,
+        chown: Some((0, 0)),
+        clamp: None,
+    };
+    let mut archive = tar::Archive::new(reader);
+    for entry in archive.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        unpacking.entry(&mut entry, name)?;
+    }
+    Ok(())
+}
+
 struct Unpacking<'a> {
     writer: &'a mut TreeWriter,
     base: Vec<u8>,

@@ -7,6 +7,8 @@
 mod describe;
 mod op;
 
+use std::collections::BTreeSet;
+
 use kiln_grammar::{Lines, Span};
 use kiln_store::{Descriptor, ImageConfig};
 use serde::Serialize;
@@ -114,6 +116,30 @@ impl Graph {
         }
         self.vertices.push(vertex);
         self.vertices.len() - 1
+    }
+
+    /// The names of the contexts that steps take files from.
+    pub(crate) fn contexts(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut note = |from: &BindSource| {
+            if let BindSource::Context(name) = from {
+                names.insert(name.clone());
+            }
+        };
+        for vertex in &self.vertices {
+            match &vertex.op {
+                Op::Copy(copy) => note(&copy.from),
+                Op::Run(run) => run.mounts.iter().for_each(|mount| match &mount.kind {
+                    MountKind::Bind { from, .. }
+                    | MountKind::Cache {
+                        from: Some(from), ..
+                    } => note(from),
+                    _ => {}
+                }),
+                Op::Image(_) | Op::Scratch | Op::Workdir(_) => {}
+            }
+        }
+        names
     }
 
     /// Everything that copies fetch.

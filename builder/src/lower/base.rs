@@ -5,11 +5,12 @@ use std::sync::Arc;
 use kiln_grammar::{Diagnostic, Instruction, InstructionKind, Span};
 use kiln_store::{ImageConfig, Platform, Reference};
 
+use super::named::LAYOUT;
 use super::platform_args::target_platform;
 use super::stages::BaseName;
 use super::state::{StageState, step_name};
 use super::{Base, Lowering, Result, code, fault};
-use crate::graph::{ImageOp, Op, Origin, Vertex, VertexId};
+use crate::graph::{BindSource, CopyOp, CopySource, ImageOp, Op, Origin, Vertex, VertexId};
 
 impl Lowering<'_> {
     /// Begins a stage and returns the triggers that run first.
@@ -19,8 +20,13 @@ impl Lowering<'_> {
             BaseName::Stage(earlier) => self.begin_on_stage(index, *earlier)?,
             BaseName::Scratch => self.begin_on_scratch(index, base.platform),
             BaseName::Image(name) => self.begin_on_image(index, name, &base.platform)?,
+            BaseName::Context(name) => self.begin_on_context(index, name, base.platform),
         };
-        let triggers = self.triggers(&mut state, index)?;
+        let triggers = if base.is_replaced {
+            Vec::new()
+        } else {
+            self.triggers(&mut state, index)?
+        };
         let stage = self.plan.stage(index);
         let target = target_platform(self.request);
         state.step_name =
@@ -90,6 +96,35 @@ impl Lowering<'_> {
         StageState::new(index, vertex, config, platform, self.escape)
     }
 
+    /// The files of a context are the files that the stage begins with.
+    fn begin_on_context(&mut self, index: usize, name: &str, platform: Platform) -> StageState {
+        let mut state = self.begin_on_scratch(index, platform);
+        let op = CopyOp {
+            from: BindSource::Context(name.to_owned()),
+            sources: vec![CopySource::Path("/".to_owned())],
+            destination: "/".to_owned(),
+            chown: None,
+            chmod: None,
+            exclude: Vec::new(),
+            parents: false,
+            unpack: false,
+            strict: self.request.strict,
+        };
+        let stage = self.plan.stage(index);
+        let origin = Origin {
+            name: format!("FROM context {name}"),
+            stage: stage.display_name(),
+            slot: format!("{} context", stage.display_name()),
+            lines: Some(stage.instruction.lines),
+            span: stage.from.image.span,
+            ..Origin::default()
+        };
+        let vertex = state.vertex(Op::Copy(Box::new(op)), Vec::new(), origin);
+        let vertex = self.graph.add(vertex);
+        state.note_layer(&format!("FROM context {name}"), vertex);
+        state
+    }
+
     fn begin_on_image(
         &mut self,
         index: usize,
@@ -137,14 +172,15 @@ impl Lowering<'_> {
         platform: &Platform,
         span: Span,
     ) -> Result<(VertexId, Arc<Base>)> {
-        let reference: Reference = name.parse().map_err(|error| {
-            fault(
-                code::BASE,
-                span,
-                format!("failed to parse stage name \"{name}\": {error}"),
-            )
-        })?;
-        let full = reference.with_default_tag().to_string();
+        let full = if name.starts_with(LAYOUT) {
+            name.to_owned()
+        } else {
+            let reference: Reference = name.parse().map_err(|error| {
+                let message = format!("failed to parse stage name \"{name}\": {error}");
+                fault(code::BASE, span, message)
+            })?;
+            reference.with_default_tag().to_string()
+        };
         let base = self.bases.base(name, platform).map_err(|reason| {
             let message = format!("failed to resolve source metadata for {full}: {reason}");
             self.suggest_stage(fault(code::BASE, span, message), name)

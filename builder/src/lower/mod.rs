@@ -9,6 +9,7 @@ mod code;
 mod go_format;
 mod meta;
 mod mounts;
+mod named;
 mod platform_args;
 mod run;
 mod stages;
@@ -29,6 +30,7 @@ use crate::request::BuildRequest;
 use stages::Plan;
 use state::StageState;
 
+pub(crate) use named::LAYOUT;
 pub(crate) use stages::likely_bases;
 
 /// Gives the images that stages begin with.
@@ -169,8 +171,10 @@ impl<'a> Lowering<'a> {
             self.instruction(&mut state, trigger)?;
         }
         state.trigger_span = None;
-        for instruction in self.plan.stage(index).instructions {
-            self.instruction(&mut state, instruction)?;
+        if !self.plan.bases[index].is_replaced {
+            for instruction in self.plan.stage(index).instructions {
+                self.instruction(&mut state, instruction)?;
+            }
         }
         self.under_way.pop();
         self.states[index] = Some(state);

@@ -3,6 +3,8 @@
 use kiln_grammar::mount::{Mount as MountText, MountKind as Kind, Sharing, clean_path};
 use kiln_grammar::{Run, Span, Word};
 
+use super::named::{base, named};
+use super::stages::BaseName;
 use super::state::StageState;
 use super::{Lowering, Result, code, fault};
 use crate::graph::{BindSource, CacheSharing, Mount, MountKind, SecretTarget, VertexId};
@@ -128,20 +130,23 @@ impl Lowering<'_> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Ok(BindSource::Context(String::new()));
         };
-        let stage = self
-            .plan
-            .stages
-            .by_name_or_index(name)
-            .map(|stage| stage.index);
-        let context = self.request.named_contexts.get(name).cloned();
+        let context = named(self.request, name, &state.platform)
+            .map(|(key, context)| (key.to_owned(), context.clone()));
+        let name = match &context {
+            Some((_, NamedContext::Stage(stage))) => stage.clone(),
+            _ => name.to_owned(),
+        };
+        let name = name.as_str();
+        let stages = &self.plan.stages;
+        let stage = stages.by_name_or_index(name).map(|stage| stage.index);
+        let context = context.filter(|(_, context)| !matches!(context, NamedContext::Stage(_)));
         let vertex = match (stage, context) {
-            (_, Some(NamedContext::Directory { .. })) => {
-                return Ok(BindSource::Context(name.to_owned()));
-            }
-            (_, Some(NamedContext::Image(reference))) => {
-                self.image(&reference.to_string(), &state.platform.clone(), span)?
-                    .0
-            }
+            (_, Some((key, context))) => match base(&key, &context, |_| None) {
+                Some(BaseName::Image(image)) => {
+                    self.image(&image, &state.platform.clone(), span)?.0
+                }
+                _ => return Ok(BindSource::Context(key)),
+            },
             (Some(index), None) => {
                 if index >= state.index {
                     let message = format!(

@@ -8,9 +8,10 @@ use kiln_grammar::stages::{Stage, Stages};
 use kiln_grammar::{Dockerfile, Instruction, InstructionKind, Span};
 use kiln_store::Platform;
 
+use super::named::{base, named};
 use super::platform_args::{self, target_platform};
 use super::{Result, code, fault};
-use crate::request::{BuildRequest, NamedContext};
+use crate::request::BuildRequest;
 
 /// The name of the base without files.
 const SCRATCH: &str = "scratch";
@@ -29,6 +30,8 @@ pub(super) struct Plan<'a> {
 pub(super) struct StageBase {
     pub(super) name: BaseName,
     pub(super) platform: Platform,
+    /// A context of the stage's own name takes its place: its instructions do not count.
+    pub(super) is_replaced: bool,
 }
 
 /// What a stage begins with.
@@ -37,6 +40,8 @@ pub(super) enum BaseName {
     Scratch,
     Stage(usize),
     Image(String),
+    /// The files of a context.
+    Context(String),
 }
 
 impl<'a> Plan<'a> {
@@ -87,6 +92,9 @@ impl<'a> Plan<'a> {
             if let BaseName::Stage(base) = self.bases[index].name {
                 todo.push(base);
             }
+            if self.bases[index].is_replaced {
+                continue;
+            }
             let named = self.stage(index).instructions.iter().flat_map(source_names);
             let sources = named
                 .filter_map(|name| self.stages.by_name_or_index(&name).map(|stage| stage.index));
@@ -113,15 +121,6 @@ fn stage_base(
         let message = format!("base name ({}) should not be blank", from.image.text);
         return Err(fault(code::STAGE, from.image.span, message));
     }
-    let name = if let Some(NamedContext::Image(reference)) = request.named_contexts.get(&image) {
-        BaseName::Image(reference.to_string())
-    } else if let Some(earlier) = stages.base(&image, stage.index) {
-        BaseName::Stage(earlier.index)
-    } else if image == SCRATCH {
-        BaseName::Scratch
-    } else {
-        BaseName::Image(image)
-    };
     let platform = match &from.platform {
         None => target_platform(request),
         Some(word) => {
@@ -139,7 +138,30 @@ fn stage_base(
             })?
         }
     };
-    Ok(StageBase { name, platform })
+    let by_name = |name: &str| named(request, name, &platform);
+    let own = stage.name.as_deref().and_then(by_name);
+    let is_replaced = own.is_some();
+    let name = if let Some((key, context)) = own.or_else(|| by_name(&image)) {
+        let earlier = |name: &str| {
+            let found = stages.by_name_or_index(name)?;
+            (found.index < stage.index).then_some(found.index)
+        };
+        base(key, context, earlier).ok_or_else(|| {
+            let message = format!("the context {key} is no earlier stage of this file");
+            fault(code::STAGE, from.image.span, message)
+        })?
+    } else if let Some(earlier) = stages.base(&image, stage.index) {
+        BaseName::Stage(earlier.index)
+    } else if image == SCRATCH {
+        BaseName::Scratch
+    } else {
+        BaseName::Image(image)
+    };
+    Ok(StageBase {
+        name,
+        platform,
+        is_replaced,
+    })
 }
 
 /// Finds the stage to build.
@@ -179,7 +201,7 @@ pub(crate) fn likely_bases(file: &Dockerfile, request: &BuildRequest) -> Vec<(St
         for name in plan.stage(index).instructions.iter().flat_map(source_names) {
             let is_other = plan.stages.by_name_or_index(&name).is_some()
                 || name.parse::<usize>().is_ok()
-                || request.named_contexts.contains_key(&name);
+                || named(request, &name, &target_platform(request)).is_some();
             if !is_other {
                 images.push((name, target_platform(request)));
             }

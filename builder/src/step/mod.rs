@@ -224,7 +224,10 @@ impl Engine<'_> {
     /// Where a step's last run is remembered: its place in this Dockerfile of this context.
     fn slot_key(&self, vertex: &Vertex) -> kiln_store::CacheKey {
         let mut hasher = KeyHasher::new("slot");
-        hasher.value(&self.request.context);
+        match &self.request.context_identity {
+            Some(identity) => hasher.value(identity),
+            None => hasher.value(&self.request.context),
+        }
         hasher.bytes(self.request.dockerfile_name.as_bytes());
         hasher.bytes(vertex.origin.slot.as_bytes());
         hasher.key()

@@ -125,6 +125,7 @@ impl Engine<'_> {
                 gid: account.gid,
                 groups: account.groups.clone(),
             },
+            rlimits: self.request.ulimits.clone(),
             capabilities: if run.insecure {
                 Capabilities::ALL
             } else {

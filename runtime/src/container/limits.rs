@@ -1,6 +1,8 @@
 //! `--ulimit` as docker takes it.
 
 use super::error::{Error, Result};
+use super::monitor::rlimits;
+use crate::Rlimit;
 
 /// Names with the kernel's numbers.
 const NAMES: [(&str, u32); 15] = [
@@ -45,6 +47,13 @@ pub(crate) fn parse_ulimit(text: &str) -> Result<(u32, u64, u64)> {
         return Err(invalid("the soft limit is above the hard limit"));
     }
     Ok((number, soft, hard))
+}
+
+/// Reads one `--ulimit`.
+pub fn parse_rlimit(text: &str) -> Result<Rlimit> {
+    let limits = rlimits(&[parse_ulimit(text)?]);
+    let first = limits.into_iter().next();
+    first.ok_or_else(|| Error::Invalid(format!("invalid ulimit argument: {text}")))
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ pub use detach_keys::DetachKeys;
 pub use error::{Error, Result};
 pub use id::ContainerId;
 pub use lifecycle::ExecOptions;
+pub use limits::parse_rlimit;
 pub use log::{LogLimits, LogLine, LogOptions, Stream};
 pub use name_files::HostFiles;
 pub use ports::{BoundPort, ContainerPort, PortMapping, Protocol};

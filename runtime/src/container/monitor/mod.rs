@@ -15,6 +15,8 @@ mod exec;
 mod output;
 mod spec;
 
+pub(crate) use spec::rlimits;
+
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Instant;

@@ -228,7 +228,7 @@ const RESOURCES: [Resource; 16] = [
     Resource::RealTimeTime,
 ];
 
-fn rlimits(limits: &[(u32, u64, u64)]) -> Vec<Rlimit> {
+pub(crate) fn rlimits(limits: &[(u32, u64, u64)]) -> Vec<Rlimit> {
     limits
         .iter()
         .filter_map(|&(number, soft, hard)| {
