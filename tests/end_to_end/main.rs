@@ -20,6 +20,7 @@ mod errors;
 mod exchange;
 mod hostile;
 mod interrupted;
+mod nested;
 mod outputs;
 mod registry;
 mod sources;

@@ -16,6 +16,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub(crate) use device::NODES;
+pub(crate) use root::leave_old_root;
 use rustix::io::Errno;
 
 use crate::plan::{Operation, Overlay, Plan, Preparation};

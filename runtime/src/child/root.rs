@@ -7,8 +7,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
-    unmount,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_move,
+    move_mount, unmount,
 };
 
 use super::{Child, Context, Done};
@@ -85,10 +85,27 @@ impl<'a> Child<'a> {
     /// Makes the new root the root, and lets go of the old one with everything in it.
     pub(super) fn switch_root(&self) -> Done<'a> {
         rustix::process::fchdir(self.root()?).doing("enter the root file system")?;
-        rustix::process::pivot_root(c".", c".").doing("switch to the root file system")?;
-        unmount(c".", UnmountFlags::DETACH).doing("let go of the old root")?;
-        rustix::process::chdir(c"/").doing("enter the root file system")
+        leave_old_root(false).doing("switch to the root file system")
     }
+}
+
+/// Makes the mount in which this process stands its root, and lets go of the old one.
+///
+/// An outer container's seccomp filter may refuse `pivot_root(2)` (Docker's does, also with CAP_SYS_ADMIN), and a root on an initramfs
+/// cannot be left with it. Then the mount covers the old root instead, as runc does it: what lies below is out of every path's reach for
+/// as long as nobody may unmount. `covers`: whether the mount lies on the old root already.
+pub(crate) fn leave_old_root(covers: bool) -> Result<(), Errno> {
+    match rustix::process::pivot_root(c".", c".") {
+        Ok(()) => unmount(c".", UnmountFlags::DETACH)?,
+        Err(Errno::PERM | Errno::INVAL) => {
+            if !covers {
+                mount_move(c".", c"/")?;
+            }
+            rustix::process::chroot(c".")?;
+        }
+        Err(errno) => return Err(errno),
+    }
+    rustix::process::chdir(c"/")
 }
 
 /// Names the step that tells an old kernel from a real failure.

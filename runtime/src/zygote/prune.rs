@@ -7,12 +7,12 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mkdirat, mknodat, openat}
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_bind,
-    mount_change, move_mount, open_tree, unmount,
+    OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_bind, mount_change,
+    move_mount, open_tree,
 };
 
 use super::place;
-use crate::child::NODES;
+use crate::child::{NODES, leave_old_root};
 use crate::sys;
 
 /// What failed, and why.
@@ -107,9 +107,7 @@ fn new_root() -> Result<(), Errno> {
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )?;
     rustix::process::fchdir(&root)?;
-    rustix::process::pivot_root(c".", c".")?;
-    unmount(c".", UnmountFlags::DETACH)?;
-    rustix::process::chdir(c"/")?;
+    leave_old_root(true)?;
     mount_change(
         c"/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
