@@ -33,13 +33,7 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
         .map(|vertex| vertex.origin.name.clone())
         .collect();
     events.event(Event::Planned { steps: &names });
-    let sources = Sources::new(
-        &host.store,
-        &host.remote,
-        &request.secrets,
-        &request.ssh,
-        &host.cancel,
-    );
+    let sources = sources_of(request, host);
     let used = lowered.graph.contexts();
     let contexts = Contexts::open(request, &host.store, &sources, &used)?;
     let result = run(request, host, events, &lowered, &contexts, &sources);
@@ -74,12 +68,23 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
     })
 }
 
+/// What fetches from the network for this request.
+pub(crate) fn sources_of<'a>(request: &'a BuildRequest, host: &'a Host) -> Sources<'a> {
+    Sources::new(
+        &host.store,
+        &host.remote,
+        &request.secrets,
+        &request.ssh,
+        &host.cancel,
+    )
+}
+
 fn missing_target() -> BuildError {
     BuildError::host("build", "the target stage is missing")
 }
 
 /// The graph of all platforms together: what their stages share is done once.
-fn plan(
+pub(crate) fn plan(
     file: &Dockerfile,
     request: &BuildRequest,
     host: &Host,
@@ -128,7 +133,7 @@ pub fn describe(
     Ok(crate::graph::describe(&lowered.graph))
 }
 
-fn parse(request: &BuildRequest) -> Result<(Dockerfile, Vec<Diagnostic>), BuildError> {
+pub(crate) fn parse(request: &BuildRequest) -> Result<(Dockerfile, Vec<Diagnostic>), BuildError> {
     let frontend = request.build_args.get(frontend::ARGUMENT);
     if let Some(other) = frontend::check(&request.dockerfile, frontend.map(String::as_str)) {
         return Err(BuildError::Dockerfile(vec![other]));

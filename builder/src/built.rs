@@ -51,6 +51,19 @@ pub struct StepReport {
     pub layer: Option<DiffId>,
 }
 
+/// Why a step ran the last time, and whether it would run now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepWhy {
+    /// Its name.
+    pub name: String,
+    /// The line of the Dockerfile where it begins, from 1.
+    pub line: Option<usize>,
+    /// The reason for its last run, and when that was, seconds since 1970; none if no run is known.
+    pub last: Option<(String, i64)>,
+    /// Why it would run now; none if its result is known.
+    pub now: Option<String>,
+}
+
 /// Whether a step ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -25,9 +25,10 @@ mod request;
 mod schedule;
 mod sources;
 mod step;
+mod why;
 
 pub use build::{build, describe};
-pub use built::{Built, Outcome, StepReport};
+pub use built::{Built, Outcome, StepReport, StepWhy};
 pub use cancel::{Cancel, CancelGuard};
 pub use context::{
     ContextContent, FetchedContext, fetch_context, is_remote, needs_ssh, read_context,
@@ -41,3 +42,4 @@ pub use export::{
 pub use host::{Host, ImageError, Images, LauncherProvider, RemoteAccess};
 pub use registry_images::{ClientProvider, RegistryImages};
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};
+pub use why::why;

@@ -68,6 +68,10 @@ pub struct BuildArgs {
     /// Say why each step ran or was cached
     #[arg(long)]
     pub explain: bool,
+    /// Say why a step ran the last time and whether it would run now, and build nothing; STEP is a line of the
+    /// Dockerfile or a part of the step's name
+    #[arg(long, value_name = "STEP")]
+    pub why: Option<String>,
     #[command(flatten)]
     pub sources: SourceArgs,
     #[command(flatten)]

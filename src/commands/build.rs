@@ -15,6 +15,7 @@ mod fields;
 mod outputs;
 mod results;
 mod steps;
+mod why;
 
 use super::check;
 use crate::cli::BuildArgs;
@@ -38,6 +39,9 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     }
     // The outputs say what becomes of the result.
     request.image = None;
+    if let Some(step) = &args.why {
+        return why::run(args, &request, &source, &machine.get()?.1, step);
+    }
     let lint = check::before_build(&source, &check_inputs(&request), settings)?;
     let (host, builder) = machine.get()?;
     let progress = Progress::new(args.progress, args.quiet, args.explain);

@@ -14,6 +14,7 @@ mod support;
 
 mod attached;
 mod build;
+mod cache;
 mod containers;
 mod contexts;
 mod errors;

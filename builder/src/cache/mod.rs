@@ -6,4 +6,4 @@ mod why;
 
 pub(crate) use key::KeyHasher;
 pub(crate) use records::{Records, SlotRecord, StepKeys, StepResult};
-pub(crate) use why::{Slot, why};
+pub(crate) use why::{Change, Slot, change};

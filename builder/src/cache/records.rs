@@ -42,6 +42,12 @@ pub(crate) struct SlotRecord {
     pub(crate) slot: Slot,
     /// What it gave. Its layer may be gone.
     pub(crate) result: StepResult,
+    /// Why it ran.
+    #[serde(default)]
+    pub(crate) why: String,
+    /// When, seconds since 1970.
+    #[serde(default)]
+    pub(crate) at: i64,
 }
 
 /// The keys of one step.
@@ -138,14 +144,23 @@ impl<'a> Records<'a> {
         key: &CacheKey,
         slot: &Slot,
         result: &StepResult,
+        why: &str,
     ) -> Result<(), BuildError> {
         #[derive(Serialize)]
         struct Body<'a> {
             slot: &'a Slot,
             result: &'a StepResult,
+            why: &'a str,
+            at: i64,
         }
+        let body = Body {
+            slot,
+            result,
+            why,
+            at: jiff::Timestamp::now().as_second(),
+        };
         self.store
-            .put_record(SLOT, key, &[], &Body { slot, result })
+            .put_record(SLOT, key, &[], &body)
             .map_err(|error| failed("write", &error))
     }
 

@@ -49,37 +49,53 @@ fn digits(hash: &[u8; 32]) -> String {
     text
 }
 
-/// Says in words what is new.
-pub(crate) fn why(before: Option<&Slot>, now: &Slot) -> String {
+/// What is new about a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Something of the step itself, in words.
+    Own(String),
+    /// The files that it takes from the source at this place.
+    Source(usize),
+    /// What it is built on.
+    Root,
+    /// Nothing: its result was lost.
+    Nothing,
+}
+
+/// Finds what is new. The step's own words and files come first: the keys of what lies below also move when a step down
+/// there was written anew and gave the same files, so they explain a step only when nothing of the step's own does.
+pub(crate) fn change(before: Option<&Slot>, now: &Slot) -> Change {
     let Some(before) = before else {
-        return "no earlier build of this step is known".to_owned();
+        return Change::Own("no earlier build of this step is known".to_owned());
     };
     if let Some(reason) = operation_change(&before.operation, &now.operation) {
-        return reason;
+        return Change::Own(reason);
     }
     if before.files != now.files {
-        return files_change(&before.files, &now.files);
+        return Change::Own(files_change(&before.files, &now.files));
     }
     let changed = now
         .sources
         .iter()
-        .find(|source| !before.sources.contains(source));
-    if let Some((_, name)) = changed {
-        return format!("the files it takes from {name} changed");
+        .position(|source| !before.sources.contains(source));
+    if let Some(source) = changed {
+        return Change::Source(source);
     }
-    // Last: the key of what lies below also moves when a step down there was written anew and gave the same files, so
-    // it explains a step only when nothing of the step's own does.
-    if before.root != now.root {
-        return if before.root_name == now.root_name {
-            format!("what it is built on changed: {}", now.root_name)
-        } else {
-            format!(
-                "it is built on {} instead of {}",
-                now.root_name, before.root_name
-            )
-        };
+    if before.root == now.root {
+        return Change::Nothing;
     }
-    "its earlier result is no longer in the store".to_owned()
+    if before.root_name != now.root_name && is_image(&now.root_name) {
+        return Change::Own(format!(
+            "it is built on {} instead of {}",
+            now.root_name, before.root_name
+        ));
+    }
+    Change::Root
+}
+
+/// Whether the name of a step is that of a base image.
+fn is_image(name: &str) -> bool {
+    name.split("] ").last().unwrap_or(name).starts_with("FROM ")
 }
 
 fn operation_change(before: &Value, now: &Value) -> Option<String> {
@@ -228,8 +244,13 @@ mod tests {
             "a",
             &[("x", "1"), ("y", "1")],
         );
-        let check = |now: &Slot, expected: &str| assert_eq!(why(Some(&before), now), expected);
-        assert_eq!(why(None, &before), "no earlier build of this step is known");
+        let check = |now: &Slot, expected: &str| {
+            assert_eq!(change(Some(&before), now), Change::Own(expected.to_owned()));
+        };
+        assert_eq!(
+            change(None, &before),
+            Change::Own("no earlier build of this step is known".to_owned())
+        );
         check(
             &slot(run("make all", json!([["V", "1"]])), "a", &[]),
             "the command changed",
@@ -246,9 +267,15 @@ mod tests {
             &slot(run("make", json!([])), "a", &[]),
             "variable V is gone",
         );
+        let other_root = slot(before.operation.clone(), "b", &[("x", "1"), ("y", "1")]);
+        assert_eq!(change(Some(&before), &other_root), Change::Root);
+        let other_base = Slot {
+            root_name: "[1/2] FROM other".to_owned(),
+            ..other_root
+        };
         check(
-            &slot(before.operation.clone(), "b", &[("x", "1"), ("y", "1")]),
-            "what it is built on changed: [1/2] FROM base",
+            &other_base,
+            "it is built on [1/2] FROM other instead of [1/2] FROM base",
         );
         check(
             &slot(before.operation.clone(), "b", &[("x", "2"), ("y", "1")]),
@@ -258,7 +285,7 @@ mod tests {
             &slot(before.operation.clone(), "a", &[("x", "2"), ("z", "1")]),
             "1 file changed: x; 1 file is new: z; 1 file is gone: y",
         );
-        check(&before, "its earlier result is no longer in the store");
+        assert_eq!(change(Some(&before), &before), Change::Nothing);
         let mut cwd = before.clone();
         cwd.operation["cwd"] = json!("/src");
         check(&cwd, "cwd changed from / to /src");

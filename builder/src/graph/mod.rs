@@ -66,6 +66,18 @@ pub(crate) struct Origin {
     pub(crate) no_cache: bool,
 }
 
+impl Origin {
+    /// Whether a user means this step: by a line of the Dockerfile, or by a part of its name.
+    pub(crate) fn is_meant_by(&self, wanted: &str) -> bool {
+        match wanted.parse::<usize>() {
+            Ok(line) => self
+                .lines
+                .is_some_and(|lines| (lines.first..=lines.last).contains(&line)),
+            Err(_) => self.name.to_lowercase().contains(&wanted.to_lowercase()),
+        }
+    }
+}
+
 impl Vertex {
     /// The vertices it depends on: root first.
     pub(crate) fn inputs(&self) -> Vec<VertexId> {

@@ -6,6 +6,7 @@
 
 mod base;
 mod code;
+mod comments;
 mod go_format;
 mod meta;
 mod mounts;

@@ -8,7 +8,7 @@ use kiln_grammar::{Diagnostic, Instruction, Network as NetworkFlag, Run, Word};
 
 use super::meta::shell;
 use super::state::StageState;
-use super::{Lowering, Result, code, expand, fault};
+use super::{Lowering, Result, code, comments, expand, fault};
 use crate::graph::{InlineFile, Op, RunOp, WorkdirOp};
 use crate::request::Network;
 
@@ -81,7 +81,10 @@ impl Lowering<'_> {
             platform: state.platform.to_string(),
             argv,
         };
-        let created_by = format!("RUN {}", history(state, &op.argv));
+        let created_by = format!(
+            "RUN {}",
+            history(state, &executed(instruction, run, &op.argv))
+        );
         let origin = state.origin(instruction, &summary(instruction));
         let vertex = self
             .graph
@@ -181,6 +184,14 @@ fn argv(
                 }),
             )
         }
+    }
+}
+
+/// What of a command was executed: all of it but a shell's comments.
+fn executed(instruction: &Instruction, run: &Run, argv: &[String]) -> Vec<String> {
+    match run_script(run, &instruction.heredocs) {
+        RunScript::Shell(_) => comments::without_comments(argv),
+        RunScript::Exec(_) | RunScript::File { .. } => argv.to_vec(),
     }
 }
 

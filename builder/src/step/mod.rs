@@ -13,6 +13,7 @@ mod mounts;
 mod output;
 mod prepare;
 mod reads;
+mod reason;
 mod remote;
 mod run;
 mod state;
@@ -27,7 +28,7 @@ use kiln_runtime::Launcher;
 use kiln_store::{LayerRecord, NewTree, Stack};
 
 use crate::built::{Outcome, StepReport};
-use crate::cache::{KeyHasher, Records, StepResult, why};
+use crate::cache::{KeyHasher, Records, StepResult};
 use crate::cancel::Cancel;
 use crate::context::{Contexts, IndexedHashes};
 use crate::error::BuildError;
@@ -39,6 +40,8 @@ use crate::schedule::Executor;
 use crate::sources::Sources;
 
 pub(crate) use prepare::{Prepared, inputs, prepare, wanted};
+pub(crate) use reason::Looker;
+use reason::slot_key;
 pub(crate) use state::{FileState, SharedState};
 
 /// Runs the vertices of one graph.
@@ -124,12 +127,9 @@ impl Engine<'_> {
                 return Ok((Outcome::CachedByContent, hit));
             }
         }
-        let slot_key = self.slot_key(vertex);
+        let slot_key = slot_key(self.request, vertex);
         let before = records.slot(&slot_key)?;
-        let reason = match may_use_results {
-            true => why(before.as_ref().map(|before| &before.slot), &prepared.slot),
-            false => "the cache is not used (--no-cache)".to_owned(),
-        };
+        let reason = self.reason(number, before.as_ref());
         self.events.event(Event::Started {
             step: number,
             name: &vertex.origin.name,
@@ -140,7 +140,7 @@ impl Engine<'_> {
         let (result, is_same) = self.settle(&layer, &inputs[0], may_use_results)?;
         records.put_definition(&prepared.keys, &result)?;
         records.put_content(&prepared.keys, &self.content_key(number, inputs)?, &result)?;
-        records.put_slot(&slot_key, &prepared.slot, &result)?;
+        records.put_slot(&slot_key, &prepared.slot, &result, &reason)?;
         let outcome = if is_same {
             Outcome::SameResult { why: reason }
         } else {
@@ -219,18 +219,6 @@ impl Engine<'_> {
             Op::Image(_) | Op::Scratch => {}
         }
         Ok(hasher.key())
-    }
-
-    /// Where a step's last run is remembered: its place in this Dockerfile of this context.
-    fn slot_key(&self, vertex: &Vertex) -> kiln_store::CacheKey {
-        let mut hasher = KeyHasher::new("slot");
-        match &self.request.context_identity {
-            Some(identity) => hasher.value(identity),
-            None => hasher.value(&self.request.context),
-        }
-        hasher.bytes(self.request.dockerfile_name.as_bytes());
-        hasher.bytes(vertex.origin.slot.as_bytes());
-        hasher.key()
     }
 
     /// The present, or the time that stands for it: never the present then, even when that is earlier.
