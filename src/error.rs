@@ -43,6 +43,14 @@ impl CommandError {
         }
     }
 
+    /// The registry that refused access, if that is what happened.
+    pub fn registry_refused(&self) -> Option<String> {
+        match self.source.downcast_ref::<kiln_registry::Error>()? {
+            kiln_registry::Error::Unauthorized { registry, .. } => Some(registry.clone()),
+            _ => None,
+        }
+    }
+
     /// Adds a line that says what to do.
     pub fn hint(mut self, hint: impl Display) -> Self {
         self.hints.push(hint.to_string());

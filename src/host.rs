@@ -210,11 +210,7 @@ impl Host {
         if let Some(runtime) = self.shared.network.get() {
             return Ok(runtime);
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("starting the network threads")?;
+        let runtime = network_threads()?;
         Ok(self.shared.network.get_or_init(|| runtime))
     }
 
@@ -235,44 +231,58 @@ impl Host {
     }
 
     fn client_options(&self) -> anyhow::Result<ClientOptions> {
-        let settings = &self.settings;
-        let mut options = ClientOptions {
-            credentials: credentials(settings)?,
-            memory: Some(Arc::new(self.store.clone())),
-            ..ClientOptions::default()
-        };
-        options.notice = Some(Arc::new(|event| {
-            if let Event::Waiting { host, wait } = event {
-                let seconds = wait.as_secs();
-                crate::output::talk(&format!(
-                    "{host} limits requests: waiting {seconds} seconds"
-                ));
-            }
-        }));
-        for name in &self.shared.tls.insecure_registry {
-            let host = HostOptions {
-                tls: Some(Tls::Insecure),
-                ..HostOptions::default()
-            };
-            options.hosts.insert(name.clone(), host);
-        }
-        let proxy = |url: &Option<String>| {
-            url.as_deref()
-                .map(|url| url.parse().with_context(|| "reading the proxy's URL"))
-                .transpose()
-        };
-        options.proxies = Proxies {
-            http: proxy(&settings.proxies.http)?,
-            https: proxy(&settings.proxies.https)?,
-            no_proxy: settings.proxies.exempt.clone().unwrap_or_default(),
-        };
-        if let Some(file) = &settings.certificate_file {
-            let text = std::fs::read(file)
-                .with_context(|| format!("reading SSL_CERT_FILE `{}`", file.display()))?;
-            options.certificate_authorities.push(text);
-        }
+        let mut options = client_options(&self.settings, &self.shared.tls)?;
+        options.memory = Some(Arc::new(self.store.clone()));
         Ok(options)
     }
+}
+
+/// How registries are reached, from flags, environment and files.
+pub fn client_options(settings: &Settings, tls: &TlsArgs) -> anyhow::Result<ClientOptions> {
+    let mut options = ClientOptions {
+        credentials: credentials(settings)?,
+        ..ClientOptions::default()
+    };
+    options.notice = Some(Arc::new(|event| {
+        if let Event::Waiting { host, wait } = event {
+            let seconds = wait.as_secs();
+            crate::output::talk(&format!(
+                "{host} limits requests: waiting {seconds} seconds"
+            ));
+        }
+    }));
+    for name in &tls.insecure_registry {
+        let host = HostOptions {
+            tls: Some(Tls::Insecure),
+            ..HostOptions::default()
+        };
+        options.hosts.insert(name.clone(), host);
+    }
+    let proxy = |url: &Option<String>| {
+        url.as_deref()
+            .map(|url| url.parse().with_context(|| "reading the proxy's URL"))
+            .transpose()
+    };
+    options.proxies = Proxies {
+        http: proxy(&settings.proxies.http)?,
+        https: proxy(&settings.proxies.https)?,
+        no_proxy: settings.proxies.exempt.clone().unwrap_or_default(),
+    };
+    if let Some(file) = &settings.certificate_file {
+        let text = std::fs::read(file)
+            .with_context(|| format!("reading SSL_CERT_FILE `{}`", file.display()))?;
+        options.certificate_authorities.push(text);
+    }
+    Ok(options)
+}
+
+/// The threads that talk to registries.
+pub fn network_threads() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the network threads")
 }
 
 fn launcher_options(settings: &Settings) -> LauncherOptions {

@@ -48,7 +48,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("pest", &["kiln-grammar"]),
     ("reqwest", &["kiln-registry"]),
     ("rusqlite", &["kiln-store"]),
-    ("tar", &["kiln-builder", "kiln-store"]),
+    ("tar", &["kiln-builder", "kiln-registry", "kiln-store"]),
     ("tokio", &["kiln", "kiln-registry", "kiln-builder", "xtask"]),
 ];
 

@@ -47,7 +47,7 @@ impl Client {
         &self.inner.transport
     }
 
-    fn host(&self, name: &str) -> Arc<Host> {
+    pub(crate) fn host(&self, name: &str) -> Arc<Host> {
         let mut hosts = self
             .inner
             .hosts

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use kiln_store::{Descriptor, Digest};
@@ -75,6 +76,15 @@ pub struct BlobUpload {
     pub origins: Vec<String>,
 }
 
+/// What belongs to manifests without being named by them: signatures, attestations, bills of materials.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Companions {
+    /// Manifests whose `subject` is one of those asked for (distribution-spec, "Listing Referrers").
+    pub referrers: Vec<Descriptor>,
+    /// Tags made of the digest of one of those asked for, such as cosign's `sha256-<hex>.sig`.
+    pub tags: Vec<String>,
+}
+
 /// A place that holds manifests and blobs under one name.
 pub trait Repository: Send + Sync + fmt::Debug {
     /// Its name for messages.
@@ -107,6 +117,16 @@ pub trait Repository: Send + Sync + fmt::Debug {
 
     /// Whether a blob can be had from another place than the one that gave it last; the next request for all of it goes there.
     fn has_other_source(&self, _blob: &Digest) -> bool {
+        false
+    }
+
+    /// What belongs to these manifests; nothing where the place knows of no such thing.
+    fn companions<'a>(&'a self, _subjects: &'a [Digest]) -> BoxFuture<'a, Result<Companions>> {
+        std::future::ready(Ok(Companions::default())).boxed()
+    }
+
+    /// Whether the place can keep what belongs to an image besides the image itself.
+    fn keeps_companions(&self) -> bool {
         false
     }
 

@@ -1,7 +1,8 @@
 //! Content to send: from memory, from a file, from another repository.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::content::{BlobSource, ByteStream, Repository};
 use crate::error::{Error, Result};
+use crate::resume;
 
 /// How much is read from a file at once. Larger pieces do not move faster and hold more memory for each transfer.
 pub(crate) const PIECE: usize = 256 << 10;
@@ -109,7 +111,36 @@ impl BlobSource for RepositoryBlob {
     }
 
     fn open(&self, offset: u64) -> BoxFuture<'_, Result<ByteStream>> {
-        self.repository.blob(&self.descriptor, offset)
+        resume::open(self.repository.clone(), self.descriptor.clone(), offset).boxed()
+    }
+}
+
+/// A file without a name, deleted when the last of its readers is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct SpooledBlob {
+    /// The file.
+    pub(crate) file: Arc<File>,
+    /// Where the content begins in it.
+    pub(crate) start: u64,
+    /// Its size.
+    pub(crate) size: u64,
+    /// What it is, for messages.
+    pub(crate) name: String,
+}
+
+impl BlobSource for SpooledBlob {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&self, offset: u64) -> BoxFuture<'_, Result<ByteStream>> {
+        let stream = read_part(
+            self.file.clone(),
+            self.start.saturating_add(offset),
+            self.size.saturating_sub(offset),
+            self.name.clone(),
+        );
+        std::future::ready(Ok(stream)).boxed()
     }
 }
 
@@ -180,6 +211,38 @@ pub(crate) fn read_file(mut file: File, offset: u64, name: String) -> ByteStream
                     let _ = sender.blocking_send(failed(error));
                     return;
                 }
+            }
+        }
+    });
+    receive(receiver)
+}
+
+/// Reads a part of a file that others read as well, on a blocking thread. The thread ends when the stream is dropped.
+pub(crate) fn read_part(file: Arc<File>, start: u64, length: u64, name: String) -> ByteStream {
+    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let mut at = start;
+        let end = start.saturating_add(length);
+        while at < end {
+            // A piece is far smaller than the address space.
+            let mut piece = vec![0; (end - at).min(PIECE as u64) as usize];
+            let read = match file.read_at(&mut piece, at) {
+                Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read,
+            };
+            let piece = read.map(|length| {
+                at += length as u64;
+                piece.truncate(length);
+                Bytes::from(piece)
+            });
+            let failed = piece.is_err();
+            let piece = piece.map_err(|source| Error::Io {
+                path: name.clone(),
+                source,
+            });
+            if sender.blocking_send(piece).is_err() || failed {
+                return;
             }
         }
     });

@@ -4,6 +4,7 @@
 
 mod build;
 mod containers;
+mod copy;
 mod images;
 mod life;
 mod outputs;
@@ -20,6 +21,9 @@ pub use build::{BuildArgs, ProgressMode};
 pub use containers::{
     ContainersArgs, CreateArgs, ExecArgs, InspectArgs, KillArgs, LogsArgs, PsArgs, RemoveArgs,
     RunArgs, StartArgs, StopArgs,
+};
+pub use copy::{
+    CatalogArgs, CompressArg, CopyArgs, DeleteArgs, DigestArgs, ManifestArgs, SideArgs, TagsArgs,
 };
 pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
 pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
@@ -74,6 +78,19 @@ pub enum Command {
     Push(PushArgs),
     /// Download an image from a registry
     Pull(PullArgs),
+    /// Copy images between registries, layouts, archives, the store and docker
+    Copy(Box<CopyArgs>),
+    /// List the tags of a repository
+    #[command(visible_alias = "ls-tags", alias = "list-tags")]
+    Tags(TagsArgs),
+    /// Print the digest that a name has now
+    Digest(DigestArgs),
+    /// Print the manifest or the configuration of an image
+    Manifest(ManifestArgs),
+    /// Delete images in a registry
+    Delete(DeleteArgs),
+    /// List the repositories of a registry
+    Catalog(CatalogArgs),
     /// Store credentials for a registry
     Login(LoginArgs),
     /// Forget the credentials for a registry

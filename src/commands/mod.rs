@@ -5,6 +5,7 @@ mod attach;
 mod build;
 mod check;
 mod containers;
+mod copy;
 mod debug;
 mod doctor;
 mod images;
@@ -13,6 +14,7 @@ mod login;
 mod outline;
 mod pull;
 mod push;
+mod remote;
 mod run;
 mod system;
 mod top;
@@ -35,6 +37,12 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Check(args) => check::run(&args, settings),
         Command::Push(args) => push::run(&args, settings),
         Command::Pull(args) => pull::run(&args, settings),
+        Command::Copy(args) => copy::run(&args, settings),
+        Command::Tags(args) => remote::tags(&args, settings),
+        Command::Digest(args) => remote::digest(&args, settings),
+        Command::Manifest(args) => remote::manifest(&args, settings),
+        Command::Delete(args) => remote::delete(&args, settings),
+        Command::Catalog(args) => remote::catalog(&args, settings),
         Command::Login(args) => login::login(&args, settings),
         Command::Logout(args) => login::logout(&args, settings),
         Command::Run(args) => run::run(&args, settings).map_err(CommandError::in_container_command),
@@ -87,6 +95,7 @@ impl Command {
     pub fn needs_user_namespace(&self) -> bool {
         match self {
             Self::Build(args) => !args.check && !args.asks_only(),
+            Self::Copy(args) => args.touches_store(),
             Self::Volume(args) => args.command.needs_user_namespace(),
             Self::Push(_)
             | Self::Pull(_)

@@ -7,7 +7,7 @@ use kiln_builder::Outcome;
 use kiln_registry::{BlobOutcome, Event as TransferEvent};
 use serde_json::{Value, json};
 
-use super::Renderer;
+use super::{Renderer, Summary};
 
 /// Writes one JSON object an event to standard error.
 pub struct Json;
@@ -66,6 +66,10 @@ impl Renderer for Json {
             _ => return,
         };
         self.write(&value);
+    }
+
+    fn summary(&self, summary: &Summary) {
+        self.write(&summary.value);
     }
 
     fn transfer(&self, event: &TransferEvent) {

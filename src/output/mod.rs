@@ -28,12 +28,25 @@ pub fn talk(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
+/// What an operation did, at its end.
+#[derive(Debug)]
+pub struct Summary {
+    /// For people, one line or two.
+    pub text: String,
+    /// For machines.
+    pub value: serde_json::Value,
+}
+
 /// Shows the events of builds and transfers.
 pub trait Renderer: Send + Sync {
     /// A build went on.
     fn build(&self, event: &BuildEvent<'_>);
     /// A push or a pull went on.
     fn transfer(&self, event: &TransferEvent);
+    /// An operation is done.
+    fn summary(&self, summary: &Summary) {
+        talk(&summary.text);
+    }
     /// Nothing follows: takes away what moves.
     fn finish(&self) {}
 }
@@ -64,6 +77,11 @@ impl Progress {
         move |event| renderer.transfer(&event)
     }
 
+    /// Shows what an operation did.
+    pub fn summary(&self, summary: &Summary) {
+        self.0.summary(summary);
+    }
+
     /// Nothing follows.
     pub fn finish(&self) {
         self.0.finish();
@@ -82,6 +100,7 @@ struct Silent;
 impl Renderer for Silent {
     fn build(&self, _: &BuildEvent<'_>) {}
     fn transfer(&self, _: &TransferEvent) {}
+    fn summary(&self, _: &Summary) {}
 }
 
 /// The first digits of a digest, enough to recognise it.

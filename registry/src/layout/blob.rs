@@ -31,9 +31,7 @@ impl Layout {
 
     /// Writes a small blob.
     pub(super) fn write_bytes(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
-        let mut incoming = Incoming::new(self.blob_path(digest), *digest)?;
-        incoming.put(bytes)?;
-        incoming.finish(bytes.len() as u64)
+        write_file(self.blob_path(digest), digest, bytes)
     }
 
     /// Takes a blob in from its source.
@@ -43,35 +41,48 @@ impl Layout {
         if blocking("reading a layout", move || Ok(this.has(&wanted))).await? {
             return Ok(Placed::Present);
         }
-        let (sender, mut receiver) = mpsc::channel::<Bytes>(PIECES_AHEAD);
-        let (path, digest) = (self.blob_path(&descriptor.digest), descriptor.digest);
-        let (finish, finished) = tokio::sync::oneshot::channel::<()>();
-        let write = blocking("writing a layout", move || {
-            let mut incoming = Incoming::new(path, digest)?;
-            while let Some(piece) = receiver.blocking_recv() {
-                incoming.put(&piece)?;
-            }
-            match finished.blocking_recv() {
-                Ok(()) => incoming.finish(descriptor.size),
-                // The source failed; its error says why.
-                Err(_) => Err(Error::Interrupted("writing a layout".to_owned())),
-            }
-        });
-        let read = async move {
-            let mut stream = upload.source.open(0).await?;
-            while let Some(piece) = stream.next().await {
-                if sender.send(piece?).await.is_err() {
-                    return Err(Error::Interrupted("writing a layout".to_owned()));
-                }
-            }
-            // A writer that is gone has an error of its own.
-            let _ = finish.send(());
-            Ok(())
-        };
-        match tokio::join!(read, write) {
-            (_, Ok(())) => Ok(Placed::Sent),
-            (Err(error), Err(Error::Interrupted(_))) | (_, Err(error)) => Err(error),
+        receive_file(self.blob_path(&descriptor.digest), upload).await
+    }
+}
+
+/// Writes a small file, verified, that appears whole.
+pub(crate) fn write_file(place: PathBuf, digest: &Digest, bytes: &[u8]) -> Result<()> {
+    let mut incoming = Incoming::new(place, *digest)?;
+    incoming.put(bytes)?;
+    incoming.finish(bytes.len() as u64)
+}
+
+/// Takes a blob into a file that appears whole and verified.
+pub(crate) async fn receive_file(path: PathBuf, upload: &BlobUpload) -> Result<Placed> {
+    let descriptor = upload.descriptor.clone();
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(PIECES_AHEAD);
+    let digest = descriptor.digest;
+    let (finish, finished) = tokio::sync::oneshot::channel::<()>();
+    let write = blocking("writing a layout", move || {
+        let mut incoming = Incoming::new(path, digest)?;
+        while let Some(piece) = receiver.blocking_recv() {
+            incoming.put(&piece)?;
         }
+        match finished.blocking_recv() {
+            Ok(()) => incoming.finish(descriptor.size),
+            // The source failed; its error says why.
+            Err(_) => Err(Error::Interrupted("writing a layout".to_owned())),
+        }
+    });
+    let read = async move {
+        let mut stream = upload.source.open(0).await?;
+        while let Some(piece) = stream.next().await {
+            if sender.send(piece?).await.is_err() {
+                return Err(Error::Interrupted("writing a layout".to_owned()));
+            }
+        }
+        // A writer that is gone has an error of its own.
+        let _ = finish.send(());
+        Ok(())
+    };
+    match tokio::join!(read, write) {
+        (_, Ok(())) => Ok(Placed::Sent),
+        (Err(error), Err(Error::Interrupted(_))) | (_, Err(error)) => Err(error),
     }
 }
 

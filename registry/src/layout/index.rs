@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use kiln_store::{Digest, Index, MANIFEST_LIMIT, ManifestKind, media_type};
+use kiln_store::{Index, MANIFEST_LIMIT, ManifestKind};
 
-use crate::content::Resolved;
 use crate::error::{Error, Result};
 
 use super::MARKER;
@@ -53,16 +52,4 @@ fn write(root: &Path, index: &Index) -> Result<()> {
     file.write_all(&index.to_bytes()?)
         .map_err(|error| Error::io(&making, error))?;
     std::fs::rename(&making, &path).map_err(|error| Error::io(&path, error))
-}
-
-/// The manifests that an index points at; none for any other document.
-pub(super) fn children(document: &Resolved) -> Vec<Digest> {
-    if !media_type::is_index(&document.descriptor.media_type) {
-        return Vec::new();
-    }
-    match serde_json::from_slice::<Index>(&document.bytes) {
-        Ok(index) => index.manifests.iter().map(|child| child.digest).collect(),
-        // Its media type was decided from the same bytes; an index that cannot be read covers nothing.
-        Err(_) => Vec::new(),
-    }
 }

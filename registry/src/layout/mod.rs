@@ -11,6 +11,8 @@
 mod blob;
 mod index;
 
+pub(crate) use blob::{receive_file, write_file};
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -18,8 +20,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kiln_store::{Descriptor, Digest, MANIFEST_LIMIT};
 
-use crate::content::{BlobUpload, ByteStream, ManifestName, Placed, Repository, Resolved};
+use crate::content::{
+    BlobUpload, ByteStream, Companions, ManifestName, Placed, Repository, Resolved,
+};
 use crate::error::{Error, Result};
+use crate::listed;
 use crate::remote::{decide_media_type, verify};
 use crate::source::{blocking, read_file};
 use crate::transport::Traffic;
@@ -29,6 +34,9 @@ pub(crate) const NAME_ANNOTATION: &str = "org.opencontainers.image.ref.name";
 
 /// The file that makes a directory a layout.
 const MARKER: &str = "oci-layout";
+
+/// What stands in that file.
+pub(crate) const MARKER_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// A layout directory.
 #[derive(Clone, Debug)]
@@ -71,8 +79,7 @@ impl Layout {
             std::fs::create_dir_all(&blobs).map_err(|error| Error::io(&blobs, error))?;
             index::write_new(root)?;
             let marker = root.join(MARKER);
-            std::fs::write(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)
-                .map_err(|error| Error::io(&marker, error))?;
+            std::fs::write(&marker, MARKER_CONTENT).map_err(|error| Error::io(&marker, error))?;
         }
         Self::open(root)
     }
@@ -89,6 +96,11 @@ impl Layout {
             .into_iter()
             .map(|entry| (entry.annotation(NAME_ANNOTATION).map(str::to_owned), entry))
             .collect())
+    }
+
+    /// The name of the only image in it; an error that lists the names if there are several.
+    pub fn only(&self) -> Result<ManifestName> {
+        listed::only(&self.root.display().to_string(), &self.entries()?)
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
@@ -159,38 +171,7 @@ impl Layout {
 
     fn write_manifest(&self, name: &ManifestName, manifest: &Resolved) -> Result<()> {
         self.write_bytes(&manifest.descriptor.digest, &manifest.bytes)?;
-        let children = index::children(manifest);
-        index::change(&self.root, |index| {
-            let mut entry = manifest.descriptor.clone();
-            match name {
-                ManifestName::Tag(tag) => {
-                    index
-                        .manifests
-                        .retain(|known| known.annotation(NAME_ANNOTATION) != Some(tag));
-                    entry
-                        .annotations
-                        .get_or_insert_default()
-                        .insert(NAME_ANNOTATION.to_owned(), tag.clone());
-                }
-                ManifestName::Digest(_)
-                    if index
-                        .manifests
-                        .iter()
-                        .any(|known| known.digest == entry.digest) =>
-                {
-                    return;
-                }
-                ManifestName::Digest(_) => {}
-            }
-            // What belongs to an index need not be listed by itself, unless it has a name of its own.
-            let covered = |known: &Descriptor| {
-                known.digest == entry.digest || children.contains(&known.digest)
-            };
-            index
-                .manifests
-                .retain(|known| known.annotation(NAME_ANNOTATION).is_some() || !covered(known));
-            index.manifests.push(entry);
-        })
+        index::change(&self.root, |index| listed::enter(index, name, manifest))
     }
 
     async fn on_thread<T: Send + 'static>(
@@ -256,6 +237,20 @@ impl Repository for Layout {
 
     fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>> {
         self.receive(upload).boxed()
+    }
+
+    fn companions<'a>(&'a self, subjects: &'a [Digest]) -> BoxFuture<'a, Result<Companions>> {
+        let subjects = subjects.to_vec();
+        self.on_thread("reading a layout", move |this| {
+            listed::companions(&this.entries()?, &subjects, |digest| {
+                this.read_manifest(digest)
+            })
+        })
+        .boxed()
+    }
+
+    fn keeps_companions(&self) -> bool {
+        true
     }
 
     fn traffic(&self) -> Traffic {

@@ -12,6 +12,8 @@ mod document;
 mod layer;
 mod stream;
 
+pub(crate) use stream::{Pipe, pump};
+
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use kiln_store::{
     Descriptor, DiffId, Digest, Image, ImageConfig, MANIFEST_LIMIT, Manifest, Platform, Reference,
@@ -53,6 +55,15 @@ pub struct Pulled {
     pub layers_fetched: usize,
     /// Layers that were there.
     pub layers_skipped: usize,
+}
+
+/// A small blob in memory, verified; one that is larger than `limit` is refused.
+pub async fn small_blob(
+    repository: &dyn Repository,
+    blob: &Descriptor,
+    limit: u64,
+) -> Result<Vec<u8>> {
+    stream::fetch_small(repository, blob, limit).await
 }
 
 /// Pulls an image for a platform into the store, verified and unpacked. It is recorded, and named, only when all of it is there.

@@ -26,7 +26,7 @@ const BACKOFF: Backoff = Backoff {
 
 /// The end of a pipe that bytes are put into.
 #[derive(Debug)]
-pub(super) struct Pipe(mpsc::Sender<Piece>);
+pub(crate) struct Pipe(mpsc::Sender<Piece>);
 
 #[derive(Debug)]
 enum Piece {
@@ -37,14 +37,14 @@ enum Piece {
 
 /// The end of a pipe that a blocking thread reads from.
 #[derive(Debug)]
-pub(super) struct PipeReader {
+pub(crate) struct PipeReader {
     receiver: mpsc::Receiver<Piece>,
     current: Bytes,
     ended: bool,
 }
 
 impl Pipe {
-    pub(super) fn new() -> (Self, PipeReader) {
+    pub(crate) fn new() -> (Self, PipeReader) {
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
         (
             Self(sender),
@@ -85,7 +85,7 @@ impl Read for PipeReader {
 }
 
 /// Puts a blob into a pipe from its byte `moved` on, beginning with a stream that is open already; breaks are mended by asking for the rest.
-pub(super) async fn pump(
+pub(crate) async fn pump(
     repository: &dyn Repository,
     blob: &Descriptor,
     mut moved: u64,

@@ -15,6 +15,9 @@ use super::RemoteRepository;
 /// The header that names a digest. Early registries leave it out, ECR has sent it empty.
 const DIGEST_HEADER: &str = "docker-content-digest";
 
+/// By this header a registry says that it lists the manifest among its subject's referrers.
+const SUBJECT_HEADER: &str = "oci-subject";
+
 /// All kinds of manifests kiln reads, in one header: some registries read only the first of several.
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, application/json;q=0.5";
@@ -133,8 +136,12 @@ impl RemoteRepository {
                 actual: stored.to_string(),
             });
         }
+        let lists_referrers = answer.header_named(SUBJECT_HEADER).is_some();
         answer.finish().await;
-        Ok(())
+        if lists_referrers {
+            return Ok(());
+        }
+        self.list_referrer(manifest).await
     }
 
     /// Deletes a manifest, by digest, or a tag where the registry can.

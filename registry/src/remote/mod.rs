@@ -5,16 +5,19 @@
 //! blobs       GET HEAD             /v2/<name>/blobs/<digest>
 //! upload      POST PATCH PUT       /v2/<name>/blobs/uploads/
 //! tags        GET                  /v2/<name>/tags/list
+//! referrers   GET                  /v2/<name>/referrers/<digest>
 //! ```
 //!
 //! A handle is cheap; all handles of one client share connections, tokens and what is known of the registry. Each counts its own traffic.
 
 mod blobs;
 mod manifests;
+mod referrers;
 mod tags;
 mod upload;
 
 pub(crate) use manifests::{decide_media_type, verify};
+pub(crate) use tags::next_page;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -26,7 +29,9 @@ use reqwest::Method;
 use url::Url;
 
 use crate::auth::Scopes;
-use crate::content::{BlobUpload, ByteStream, ManifestName, Placed, Repository, Resolved};
+use crate::content::{
+    BlobUpload, ByteStream, Companions, ManifestName, Placed, Repository, Resolved,
+};
 use crate::error::Result;
 use crate::host::Host;
 use crate::transport::{Answer, Meter, Request, Traffic};
@@ -129,6 +134,14 @@ impl Repository for RemoteRepository {
 
     fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>> {
         self.put_blob_inner(upload).boxed()
+    }
+
+    fn companions<'a>(&'a self, subjects: &'a [Digest]) -> BoxFuture<'a, Result<Companions>> {
+        self.find_companions(subjects).boxed()
+    }
+
+    fn keeps_companions(&self) -> bool {
+        true
     }
 
     fn traffic(&self) -> Traffic {

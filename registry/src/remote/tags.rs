@@ -27,35 +27,45 @@ struct Page {
 impl RemoteRepository {
     /// All tags, sorted.
     pub async fn tags(&self) -> Result<Vec<String>> {
-        let mut request = self
+        let (first, mut next) = self.first_tags().await?;
+        let mut tags = BTreeSet::from_iter(first);
+        let mut pages = BTreeSet::new();
+        // A registry that sends us in a circle has told everything.
+        while let Some(url) = next.filter(|url| pages.insert(url.clone())) {
+            let request = Request::new(Method::GET, url, self.meter.clone());
+            let (more, after) = self.page_of_tags(&request).await?;
+            tags.extend(more);
+            next = after;
+        }
+        Ok(tags.into_iter().collect())
+    }
+
+    /// The first page of tags, and where the next one is if there is one.
+    pub(super) async fn first_tags(&self) -> Result<(Vec<String>, Option<Url>)> {
+        let request = self
             .request(Method::GET, &format!("tags/list?n={PAGE}"))
             .await?;
-        let mut tags = BTreeSet::new();
-        let mut pages = BTreeSet::from([request.url.clone()]);
-        loop {
-            let answer = self.send(&request).await?;
-            match answer.status() {
-                StatusCode::OK => {}
-                StatusCode::NOT_FOUND => return Err(Error::NotFound(self.name())),
-                _ => return Err(answer.into_error().await),
-            }
-            let next = next_page(&answer)?;
-            let from = answer.shown_url();
-            let body = answer.bytes(PAGE_LIMIT).await?;
-            let page: Page = serde_json::from_slice(&body)
-                .map_err(|_| Error::protocol(&from, "the answer is not a list of tags"))?;
-            tags.extend(page.tags.unwrap_or_default());
-            // A registry that sends us in a circle has told everything.
-            match next.filter(|url| pages.insert(url.clone())) {
-                Some(url) => request = Request::new(Method::GET, url, self.meter.clone()),
-                None => return Ok(tags.into_iter().collect()),
-            }
+        self.page_of_tags(&request).await
+    }
+
+    async fn page_of_tags(&self, request: &Request) -> Result<(Vec<String>, Option<Url>)> {
+        let answer = self.send(request).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Err(Error::NotFound(self.name())),
+            _ => return Err(answer.into_error().await),
         }
+        let next = next_page(&answer)?;
+        let from = answer.shown_url();
+        let body = answer.bytes(PAGE_LIMIT).await?;
+        let page: Page = serde_json::from_slice(&body)
+            .map_err(|_| Error::protocol(&from, "the answer is not a list of tags"))?;
+        Ok((page.tags.unwrap_or_default(), next))
     }
 }
 
 /// The address of the next page: `Link: </v2/x/tags/list?last=y>; rel="next"`.
-fn next_page(answer: &Answer) -> Result<Option<Url>> {
+pub(crate) fn next_page(answer: &Answer) -> Result<Option<Url>> {
     let links = answer
         .headers()
         .get_all(LINK)

@@ -55,3 +55,16 @@ pub struct Traffic {
     /// Time spent waiting because a registry asked for it.
     pub waited: Duration,
 }
+
+impl std::ops::Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            sent: self.sent + other.sent,
+            received: self.received + other.received,
+            waited: self.waited + other.waited,
+        }
+    }
+}

@@ -13,7 +13,8 @@ mod support;
 use std::sync::Arc;
 
 use kiln_registry::{
-    Access, Error, Layout, ManifestName, PullOptions, PushOptions, Repository, copy, pull, push,
+    Access, CopyOptions, Error, Layout, ManifestName, PullOptions, PushOptions, Repository, copy,
+    pull, push,
 };
 use kiln_store::{Digest, Index, ManifestKind, Platform};
 use support::docker_registry::DockerRegistry;

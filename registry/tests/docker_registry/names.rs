@@ -58,7 +58,7 @@ async fn copies_between_registries_and_layouts() {
         &tag("x"),
         &target,
         &[tag("1"), tag("2")],
-        None,
+        &CopyOptions::default(),
         &ignore,
     )
     .await
@@ -70,9 +70,16 @@ async fn copies_between_registries_and_layouts() {
 
     let source: Arc<dyn Repository> = Arc::new(at(&first, "a/app", Access::Pull));
     let target = at(&second, "b/app", Access::Push);
-    let copied = copy(&source, &tag("2"), &target, &[tag("1")], None, &ignore)
-        .await
-        .unwrap();
+    let copied = copy(
+        &source,
+        &tag("2"),
+        &target,
+        &[tag("1")],
+        &CopyOptions::default(),
+        &ignore,
+    )
+    .await
+    .unwrap();
     assert_eq!((copied.sent, copied.skipped), (9, 0));
     assert_eq!(
         target.traffic().sent,
@@ -83,9 +90,16 @@ async fn copies_between_registries_and_layouts() {
             .sum::<u64>()
             + image.manifest.len() as u64
     );
-    let again = copy(&source, &tag("2"), &target, &[tag("1")], None, &ignore)
-        .await
-        .unwrap();
+    let again = copy(
+        &source,
+        &tag("2"),
+        &target,
+        &[tag("1")],
+        &CopyOptions::default(),
+        &ignore,
+    )
+    .await
+    .unwrap();
     assert_eq!((again.sent, again.manifests), (0, 0));
 
     // Within one registry: mounts if it is told where from, else through us, more blobs at once than there are places.
@@ -95,23 +109,40 @@ async fn copies_between_registries_and_layouts() {
         &tag("1"),
         &target,
         &[tag("1")],
-        Some("a/app"),
+        &CopyOptions {
+            origin: Some("a/app".to_owned()),
+            ..CopyOptions::default()
+        },
         &ignore,
     )
     .await
     .unwrap();
     assert_eq!((copied.sent, copied.mounted), (0, 9));
     let target = at(&first, "d/app", Access::Push);
-    let copied = copy(&source, &tag("1"), &target, &[tag("1")], None, &ignore)
-        .await
-        .unwrap();
+    let copied = copy(
+        &source,
+        &tag("1"),
+        &target,
+        &[tag("1")],
+        &CopyOptions::default(),
+        &ignore,
+    )
+    .await
+    .unwrap();
     assert_eq!((copied.sent, copied.mounted), (9, 0));
 
     let source: Arc<dyn Repository> = Arc::new(at(&second, "b/app", Access::Pull));
     let out = Layout::create(&root.path().join("out")).unwrap();
-    let copied = copy(&source, &tag("1"), &out, &[tag("y")], None, &ignore)
-        .await
-        .unwrap();
+    let copied = copy(
+        &source,
+        &tag("1"),
+        &out,
+        &[tag("y")],
+        &CopyOptions::default(),
+        &ignore,
+    )
+    .await
+    .unwrap();
     assert_eq!((copied.digest, copied.sent), (image.digest(), 9));
     if has("skopeo") {
         assert_eq!(skopeo_digest(&second, "b/app:1"), image.digest());

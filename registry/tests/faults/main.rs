@@ -106,5 +106,13 @@ async fn copy_r(
         to.0.repository(&reference(&to.1.name("copied:1")), Access::Push);
     let name = ManifestName::Tag("1".to_owned());
     let names = std::slice::from_ref(&name);
-    copy(&source, &name, &target, names, None, &support::ignore).await
+    copy(
+        &source,
+        &name,
+        &target,
+        names,
+        &kiln_registry::CopyOptions::default(),
+        &support::ignore,
+    )
+    .await
 }

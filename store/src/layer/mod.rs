@@ -25,10 +25,12 @@ mod ingest;
 mod keep;
 mod options;
 mod record;
+mod repack;
 mod stack;
 mod write;
 
 pub use error::{LayerError, Result};
 pub use options::{CommitOptions, Compression, Limits};
 pub use record::{LayerRecord, LeftOut, Origin, PendingLink, StoredPath};
+pub use repack::{inflate, repack};
 pub use stack::Stack;

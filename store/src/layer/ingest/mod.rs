@@ -25,6 +25,7 @@ use std::thread;
 
 use crossbeam_channel::{Sender, bounded};
 
+pub(super) use stream::Decoder;
 use stream::{Incoming, Received, TarStream};
 use unpack::{Unpacked, Unpacker};
 

@@ -18,14 +18,14 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Undoes whatever compression the first bytes show; media types are not always right.
-pub(super) enum Decoder<R: BufRead> {
+pub(in crate::layer) enum Decoder<R: BufRead> {
     Plain(R),
     Gzip(Box<MultiGzDecoder<R>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
 }
 
 impl<R: BufRead> Decoder<R> {
-    pub(super) fn new(mut source: R) -> io::Result<Self> {
+    pub(in crate::layer) fn new(mut source: R) -> io::Result<Self> {
         let start = source.fill_buf()?;
         Ok(if start.starts_with(GZIP_MAGIC) {
             Self::Gzip(Box::new(MultiGzDecoder::new(source)))

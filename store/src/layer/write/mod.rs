@@ -1,7 +1,7 @@
 //! Writing a layer: one pass over its entries makes the tar, its digest, the content digest and, if asked for, the
 //! compressed blob.
 
-mod codec;
+pub(super) mod codec;
 mod output;
 mod packer;
 
