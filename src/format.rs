@@ -21,6 +21,14 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A time of RFC 3339 as docker's lists print it; one that cannot be read as it is.
+pub fn date(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        Err(_) => time.to_owned(),
+    }
+}
+
 /// A time span in docker's words: `3 minutes`, `About an hour`.
 pub fn span(seconds: i64) -> String {
     match seconds {

@@ -33,6 +33,7 @@ pub use cancel::{Cancel, CancelGuard};
 pub use context::{
     ContextContent, FetchedContext, fetch_context, is_remote, needs_ssh, read_context,
 };
+pub use copy::wildcard::{BadPattern, path_matches};
 pub use error::{BuildError, StepFailure};
 pub use event::{Event, Sink, StepNumber};
 pub use export::{

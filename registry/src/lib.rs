@@ -60,7 +60,7 @@ pub use host::{HostKnowledge, HostMemory, UploadWay, parse_size};
 pub use layout::Layout;
 pub use options::{ClientOptions, HostOptions, Notice, Proxies, Timeouts, Tls, Trace};
 pub use place::{Place, PlaceError};
-pub use pull::{PullOptions, Pulled, pull, pull_from, small_blob};
+pub use pull::{PullOptions, Pulled, pull, pull_from, refetch, small_blob};
 pub use push::{PushOptions, Pushed, push, push_into};
 pub use remote::{Access, RemoteRepository};
 pub use secret::Secret;

@@ -293,6 +293,9 @@ pub struct InspectArgs {
     /// `container` or `image`
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: Option<String>,
+    /// How much containers take: `SizeRw` and `SizeRootFs`
+    #[arg(long, short)]
+    pub size: bool,
     /// Containers or images
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,

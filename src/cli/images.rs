@@ -1,10 +1,10 @@
-//! `kiln images`, `tag`, `rmi`, `history`, `prune`.
+//! `kiln images`, `tag`, `rmi`, `history`.
 
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct ImagesArgs {
-    /// Accepted for scripts: all images are listed anyway
+    /// Accepted for scripts: no intermediate images exist that would be hidden
     #[arg(long, short)]
     pub all: bool,
     /// Print IDs only
@@ -16,10 +16,16 @@ pub struct ImagesArgs {
     /// Show digests
     #[arg(long)]
     pub digests: bool,
+    /// Condition: `dangling=`, `reference=`, `label=`, `label!=`, `before=`, `since=`, `until=`
+    #[arg(long, short, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// List the platforms of each image below it
+    #[arg(long)]
+    pub tree: bool,
     /// `json`, `table` or a template such as `{{.Repository}}:{{.Tag}}`
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// Only images of this name
+    /// Only images of this name; `*` and `?` stand for any letters
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
 }
@@ -39,6 +45,9 @@ pub struct RemoveImageArgs {
     /// Also when containers use the image
     #[arg(long, short)]
     pub force: bool,
+    /// Keep what only the image needed, for the next build or `kiln prune`
+    #[arg(long)]
+    pub no_prune: bool,
     /// Images to remove
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
@@ -52,23 +61,21 @@ pub struct HistoryArgs {
     /// Print image IDs only
     #[arg(long, short)]
     pub quiet: bool,
+    /// Print sizes and times as people read them; `--human=false` for bytes and RFC 3339
+    #[arg(
+        long,
+        short = 'H',
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true"
+    )]
+    pub human: String,
     /// `json`, `table` or a template
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
     /// Image
     #[arg(value_name = "IMAGE")]
     pub image: String,
-}
-
-#[derive(Debug, Args)]
-pub struct PruneArgs {
-    /// Also images that have a name but no container
-    #[arg(long, short)]
-    pub all: bool,
-    /// Show what would be removed and remove nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Accepted for scripts: kiln does not ask
-    #[arg(long, short)]
-    pub force: bool,
 }

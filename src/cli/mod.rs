@@ -7,10 +7,13 @@ mod containers;
 mod copy;
 mod images;
 mod life;
+mod nouns;
 mod outputs;
+mod prune;
 mod registry;
 mod sources;
 mod tools;
+mod verify;
 mod volumes;
 
 use std::path::PathBuf;
@@ -25,14 +28,17 @@ pub use containers::{
 pub use copy::{
     CatalogArgs, CompressArg, CopyArgs, DeleteArgs, DigestArgs, ManifestArgs, SideArgs, TagsArgs,
 };
-pub use images::{HistoryArgs, ImagesArgs, PruneArgs, RemoveImageArgs, TagArgs};
+pub use images::{HistoryArgs, ImagesArgs, RemoveImageArgs, TagArgs};
 pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
+pub use nouns::{BuilderGroup, DfArgs, ImageGroup, SystemGroup};
 pub use outputs::{AcceptedArgs, OutputArgs};
+pub use prune::{PruneArgs, PruneScope};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
 pub use sources::SourceArgs;
 pub use tools::{
     CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs, LaunchBenchArgs,
 };
+pub use verify::VerifyArgs;
 
 pub use volumes::{
     VolumeArgs, VolumeCommand, VolumeCreateArgs, VolumeExportArgs, VolumeImportArgs,
@@ -148,13 +154,24 @@ pub enum Command {
     /// Remove what no image, container or running command uses
     Prune(PruneArgs),
     /// Show what the store holds and how much of the disk it takes
-    Df(FormatArgs),
+    Df(DfArgs),
+    /// Check everything that is stored against its digest, and repair what is damaged
+    Verify(VerifyArgs),
     /// Show versions
     Version(FormatArgs),
     /// Show the store and what this machine allows
     Info(FormatArgs),
     /// Check what this machine allows and say how to mend what is missing
     Doctor(FormatArgs),
+    /// Docker's noun for images: `image ls`, `image rm`, `image prune`, ...
+    #[command(hide = true)]
+    Image(ImageGroup),
+    /// Docker's noun for the whole: `system df`, `system prune`, `system info`
+    #[command(hide = true)]
+    System(SystemGroup),
+    /// Docker's noun for builds: `builder build`, `builder prune`
+    #[command(hide = true, alias = "buildx")]
+    Builder(BuilderGroup),
     /// Put what the store holds on disk: run in the background by commands that made something
     #[command(hide = true)]
     Settle,

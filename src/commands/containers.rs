@@ -352,7 +352,7 @@ pub fn logs(args: &LogsArgs, settings: &Settings) -> Result<u8, CommandError> {
 }
 
 /// A time: RFC 3339, seconds since 1970, or how long ago (`10m`, `1h30m`).
-fn moment(text: &str) -> Result<Moment, CommandError> {
+pub fn moment(text: &str) -> Result<Moment, CommandError> {
     let invalid = || CommandError::usage(format!("`{text}` is neither a time nor a duration"));
     let nanoseconds = if let Ok(time) = text.parse::<jiff::Timestamp>() {
         time.as_nanosecond()

@@ -1,6 +1,6 @@
 //! `kiln inspect`: everything known about containers and images, as docker shapes it.
 
-use kiln_runtime::container::{Containers, Error};
+use kiln_runtime::container::{Container, Containers, Error};
 use serde_json::{Value, json};
 
 use super::images;
@@ -14,11 +14,18 @@ use crate::settings::Settings;
 /// Prints an array of objects, or a template filled for each.
 pub fn run(args: &InspectArgs, settings: &Settings) -> Result<u8, CommandError> {
     let host = Host::local(settings)?;
-    let mut values = Vec::new();
+    let (mut values, mut code) = (Vec::new(), 0);
     for name in &args.names {
-        values.push(find(&host, args.kind.as_deref(), name)?);
+        match find(&host, args, name) {
+            Ok(value) => values.push(value),
+            Err(error) => {
+                let _ = error.report();
+                code = 1;
+            }
+        }
     }
-    print(args.format.as_deref(), values)
+    print(args.format.as_deref(), values)?;
+    Ok(code)
 }
 
 /// Prints values as one array, or a template filled for each.
@@ -36,10 +43,17 @@ pub(super) fn print(style: Option<&str>, values: Vec<Value>) -> Result<u8, Comma
 }
 
 /// Containers come before images, as with docker.
-fn find(host: &Host, kind: Option<&str>, name: &str) -> Result<Value, CommandError> {
+fn find(host: &Host, args: &InspectArgs, name: &str) -> Result<Value, CommandError> {
+    let kind = args.kind.as_deref();
     if !matches!(kind, Some("image" | "volume")) {
         match Containers::open(host.store.clone())?.find(name) {
-            Ok(container) => return Ok(container.inspect()?),
+            Ok(container) => {
+                let mut value = container.inspect()?;
+                if args.size {
+                    add_sizes(host, &container, &mut value)?;
+                }
+                return Ok(value);
+            }
             Err(Error::NotFound(_)) if kind.is_none() => {}
             Err(error) => return Err(error.into()),
         }
@@ -50,7 +64,7 @@ fn find(host: &Host, kind: Option<&str>, name: &str) -> Result<Value, CommandErr
         images::find(&host.store, name)?
     };
     match digest {
-        Some(digest) => image(host, &digest),
+        Some(digest) => images::inspect(host, &digest),
         None if kind != Some("image") => volume(host, kind, name),
         None if kind.is_some() => {
             Err(CommandError::usage(format!("No such image: {name}")).code(1))
@@ -71,32 +85,14 @@ fn volume(host: &Host, kind: Option<&str>, name: &str) -> Result<Value, CommandE
     }
 }
 
-fn image(host: &Host, digest: &kiln_store::Digest) -> Result<Value, CommandError> {
-    let image = host.store.any_image(digest)?;
-    let tags: Vec<String> = host
-        .store
-        .tags()?
-        .into_iter()
-        .filter(|(_, tagged)| tagged == digest)
-        .map(|(tag, _)| tag.familiar())
-        .collect();
-    let config: Value = serde_json::from_slice(&image.config_bytes)?;
-    let layers: Vec<String> = image
-        .config
-        .diff_ids()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    Ok(json!({
-        "Id": image.id.to_string(),
-        "RepoTags": tags,
-        "Digest": digest.to_string(),
-        "Created": config["created"],
-        "Author": config["author"],
-        "Architecture": config["architecture"],
-        "Variant": config["variant"],
-        "Os": config["os"],
-        "Config": config["config"],
-        "RootFS": {"Type": "layers", "Layers": layers},
-    }))
+/// What a container wrote, and what it shows in all.
+fn add_sizes(host: &Host, container: &Container, value: &mut Value) -> Result<(), CommandError> {
+    let own = container.size()?;
+    let mut all = own;
+    for layer in &container.config().image.layers {
+        all += host.store.layer(layer)?.map_or(0, |record| record.tar_size);
+    }
+    value["SizeRw"] = json!(own);
+    value["SizeRootFs"] = json!(all);
+    Ok(())
 }

@@ -12,12 +12,14 @@ mod images;
 mod inspect;
 mod login;
 mod outline;
+mod prune;
 mod pull;
 mod push;
 mod remote;
 mod run;
 mod system;
 mod top;
+mod verify;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -72,11 +74,15 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Tag(args) => images::tag(&args, settings),
         Command::Rmi(args) => images::remove(&args, settings),
         Command::History(args) => images::history(&args, settings),
-        Command::Prune(args) => system::prune(&args, settings),
+        Command::Prune(args) => prune::run(&args, settings),
+        Command::Verify(args) => verify::run(&args, settings),
         Command::Df(args) => system::df(&args, settings),
         Command::Version(args) => system::version(&args),
         Command::Info(args) => system::info(&args, settings),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Image(_) | Command::System(_) | Command::Builder(_) => {
+            run(command.plain(), settings)
+        }
         Command::Settle => system::settle(settings),
         Command::Debug(args) => debug::run(&args, settings),
     }
@@ -87,6 +93,9 @@ impl Command {
     pub fn plain(self) -> Self {
         match self {
             Self::Container(args) => args.command.plain(),
+            Self::Image(args) => args.command.plain(),
+            Self::System(args) => args.command.plain(),
+            Self::Builder(args) => args.command.plain(),
             other => other,
         }
     }
@@ -96,6 +105,7 @@ impl Command {
         match self {
             Self::Build(args) => !args.check && !args.asks_only(),
             Self::Copy(args) => args.touches_store(),
+            Self::Inspect(args) => args.size,
             Self::Volume(args) => args.command.needs_user_namespace(),
             Self::Push(_)
             | Self::Pull(_)
@@ -107,6 +117,7 @@ impl Command {
             | Self::Rmi(_)
             | Self::Prune(_)
             | Self::Df(_)
+            | Self::Verify(_)
             | Self::Settle
             | Self::ContainerPrune(_) => true,
             _ => false,
@@ -125,6 +136,15 @@ fn pairs(args: &[String], flag: &str) -> Result<BTreeMap<String, String>, Comman
         pairs.insert(key.to_owned(), value.to_owned());
     }
     Ok(pairs)
+}
+
+/// What scripts write for yes and no, as docker reads it.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// How long ago a time of RFC 3339 was, in docker's words; nothing for a time that can't be read.

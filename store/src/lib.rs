@@ -31,13 +31,15 @@ pub use manifest::{Index, MANIFEST_LIMIT, Manifest, ManifestKind};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use store::blob::BlobWriter;
-pub use store::collect::prune::{LabelFilter, PruneImages, PruneOptions, PruneReport};
+pub use store::collect::prune::{
+    LabelFilter, PruneImages, PruneOptions, PruneRecords, PruneReport,
+};
 pub use store::collect::usage::{DiskUsage, ImageUsage, Share};
 pub use store::image::{Image, StoredImage};
 pub use store::lock::LockGuard;
 pub use store::record::Record;
 pub use store::temporary::TemporaryDirectory;
-pub use store::verify::{Damage, VerifyEvent, VerifyReport};
+pub use store::verify::{Damage, Remedy, VerifyEvent, VerifyReport, Wanted};
 pub use store::{OverlayXattrs, Store, StoreOptions};
 pub use tree::{Attributes, Kind, Metadata, NewTree, TreeWriter};
 pub use view::{Entry, Follow, View};

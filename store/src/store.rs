@@ -40,6 +40,7 @@ pub(crate) mod index;
 pub(crate) mod layout;
 pub(crate) mod lease;
 pub(crate) mod lock;
+pub(crate) mod origins;
 pub(crate) mod pin;
 pub(crate) mod record;
 pub(crate) mod shelf;

@@ -8,7 +8,7 @@ mod previous;
 mod select;
 mod transfer;
 pub(crate) mod unpack;
-mod wildcard;
+pub(crate) mod wildcard;
 
 pub(crate) use digest::{FileHashes, FileNote, digest};
 pub(crate) use error::CopyError;

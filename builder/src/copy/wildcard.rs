@@ -6,7 +6,7 @@
 /// The pattern is not well formed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("syntax error in pattern")]
-pub(crate) struct BadPattern;
+pub struct BadPattern;
 
 /// Tells whether a path component needs matching instead of looking up. An escaped character alone needs none.
 pub(crate) fn has_wildcard(text: &[u8]) -> bool {
@@ -21,6 +21,17 @@ pub(crate) fn has_wildcard(text: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Matches a whole path, or anything with slashes, component by component.
+pub fn path_matches(pattern: &str, path: &str) -> Result<bool, BadPattern> {
+    let [patterns, names] = [pattern, path].map(|text| text.split('/').collect::<Vec<_>>());
+    let mut all = patterns.len() == names.len();
+    for (position, pattern) in patterns.iter().enumerate() {
+        let name = names.get(position).copied().unwrap_or_default();
+        all &= matches(pattern.as_bytes(), name.as_bytes())?;
+    }
+    Ok(all)
 }
 
 /// Matches one component, without `/`, against a pattern.

@@ -10,8 +10,10 @@
 
 mod document;
 mod layer;
+mod refetch;
 mod stream;
 
+pub use refetch::refetch;
 pub(crate) use stream::{Pipe, pump};
 
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
@@ -91,7 +93,9 @@ pub async fn pull(
     .await?;
     let (store, layers) = (store.clone(), pulled.image.manifest.layers.clone());
     let origin = reference.repository();
+    let documents = [pulled.digest, pulled.image.manifest_digest];
     blocking("the record of origins", move || {
+        store.note_origin(documents, &origin)?;
         origins::remember(&store, &layers, &origin)
     })
     .await?;
@@ -279,6 +283,18 @@ fn keep(store: &Store, digest: &Digest, bytes: &[u8]) -> Result<()> {
     })?;
     writer.finish(Some(digest))?;
     Ok(())
+}
+
+/// No more may come than was announced.
+fn check_room(descriptor: &Descriptor, received: u64) -> Result<()> {
+    if received <= descriptor.size {
+        return Ok(());
+    }
+    Err(Error::Corrupt {
+        what: format!("blob {}", descriptor.digest),
+        expected: format!("{} bytes", descriptor.size),
+        actual: "more".to_owned(),
+    })
 }
 
 /// The size that a descriptor announces must be what came.

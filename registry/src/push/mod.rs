@@ -84,8 +84,9 @@ pub async fn push(
     )
     .await?;
     let (store, target) = (store.clone(), reference.repository());
-    let layers = pushed.layers;
+    let (layers, root) = (pushed.layers, pushed.pushed.digest);
     blocking("the record of origins", move || {
+        store.note_origin([root], &target)?;
         origins::remember(&store, &layers, &target)
     })
     .await?;

@@ -135,6 +135,16 @@ impl From<crate::Error> for LayerError {
 }
 
 impl LayerError {
+    /// The kind of the underlying file error, when it is one.
+    #[must_use]
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Entry { source, .. } => Some(source.kind()),
+            Self::Store(error) => error.io_kind(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn entry(action: &'static str, path: &[u8], source: impl Into<io::Error>) -> Self {
         Self::Entry {
             action,

@@ -8,7 +8,7 @@ use crate::manifest::MANIFEST_LIMIT;
 use crate::store::boot::Stamp;
 use crate::store::document::{Document, list, parse_document};
 use crate::store::lease::Held;
-use crate::store::tag::now;
+use crate::store::tag::{now, remove_if_there};
 use crate::{
     Descriptor, Digest, Error, ImageConfig, ImageId, Index, Manifest, ManifestKind, Platform,
     Reference, Result, Store, media_type,
@@ -145,6 +145,11 @@ impl Store {
         }
         drop(inside);
         Ok(())
+    }
+
+    /// Takes the mark of an image away; what only it reached stays until the next prune.
+    pub fn unmark_image(&self, digest: &Digest) -> Result<()> {
+        remove_if_there(&self.image_path(digest))
     }
 
     /// All images, newest first.

@@ -127,7 +127,12 @@ impl Store {
 
     /// Takes something away that cannot be used.
     pub(crate) fn discard(&self, thing: &Held) -> Result<()> {
-        if let Some(trash) = self.move_to_trash(&self.held_path(thing))? {
+        self.discard_path(&self.held_path(thing))
+    }
+
+    /// The same by its path.
+    pub(crate) fn discard_path(&self, path: &Path) -> Result<()> {
+        if let Some(trash) = self.move_to_trash(path)? {
             // What cannot be deleted now is swept later.
             let _ = remove_tree(&trash);
         }

@@ -96,8 +96,8 @@ impl Store {
         fs::rename(&making, path).map_err(Error::io("create", path))
     }
 
-    /// Reads a small file; one that is absent or not what it should be counts as none, and the latter is removed so that it
-    /// is made again.
+    /// Reads a small file; one that is absent or not what it should be counts as none. The latter stays to be told of
+    /// (`verify`) until it is written again or the next prune removes it.
     pub(crate) fn read_json<T: serde::de::DeserializeOwned>(
         &self,
         path: &Path,
@@ -107,14 +107,7 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => {
-                // Where it cannot be removed, on a read-only store, it is ignored each time.
-                let _ = remove_if_there(path);
-                Ok(None)
-            }
-        }
+        Ok(serde_json::from_slice(&bytes).ok())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store as a whole: what is collected and what stays, sizes, faults, many processes, and death at any moment.
 
+mod cap;
 mod collect;
 mod content;
 mod crash;

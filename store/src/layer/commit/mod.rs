@@ -4,6 +4,7 @@ mod differ;
 mod unshare;
 
 use std::fs::File;
+use std::path::Path;
 
 use differ::{Differ, Source};
 
@@ -95,7 +96,8 @@ impl Store {
 
     /// Writes the archive of a layer again from its files, as a blob.
     fn rewrite(&self, record: &LayerRecord, compression: Compression) -> Result<(Digest, u64)> {
-        let written = self.archive(record, Some((compression, self.blob_writer()?)))?;
+        let files = self.layer_files(&record.diff_id);
+        let written = self.archive(&files, record, Some((compression, self.blob_writer()?)))?;
         if written.tar != *record.diff_id.digest() {
             return Err(LayerError::Mismatch {
                 what: "the layer's directory in the store",
@@ -108,14 +110,14 @@ impl Store {
             .ok_or_else(|| LayerError::BlobGone(record.diff_id.to_string()))
     }
 
-    /// Writes the archive of a layer again from its files, for its digests or as a blob.
+    /// Writes the archive of a layer again from files, its own or a copy, for its digests or as a blob.
     pub(crate) fn archive(
         &self,
+        files: &Path,
         record: &LayerRecord,
         blob: Option<(Compression, BlobWriter)>,
     ) -> Result<WrittenLayer> {
-        let files = self.layer_files(&record.diff_id);
-        let held = File::open(&files).map_err(|error| LayerError::host("open", &files, error))?;
+        let held = File::open(files).map_err(|error| LayerError::host("open", files, error))?;
         let implied = record
             .implied
             .iter()

@@ -49,6 +49,36 @@ struct Finished {
     tar_size: u64,
 }
 
+impl Finished {
+    fn check(&self, expected: &DiffId) -> Result<()> {
+        if self.tar == *expected.digest() {
+            return Ok(());
+        }
+        Err(LayerError::Mismatch {
+            what: "the layer's uncompressed content",
+            expected: expected.to_string(),
+            actual: self.tar.to_string(),
+        })
+    }
+
+    /// What is to be known of the layer.
+    fn record(self, expected: &DiffId, blob: &Descriptor) -> LayerRecord {
+        LayerRecord {
+            diff_id: *expected,
+            // What a pulled layer holds is told by its diff id alone.
+            content: ContentDigest::of(format!("received {expected}").as_bytes()),
+            tar_size: self.tar_size,
+            entries: self.unpacked.entries,
+            origin: Origin::Received,
+            implied: self.unpacked.implied,
+            hides_all: self.unpacked.hides_all,
+            links: self.unpacked.links,
+            left_out: self.unpacked.left_out,
+            blobs: vec![blob.clone()],
+        }
+    }
+}
+
 impl Store {
     /// Takes in a layer: `reader` gives the bytes of `blob`, whose tar must have the digest `expected`. The blob is kept.
     ///
@@ -100,30 +130,28 @@ impl Store {
             self.unpack_on_thread(&mut receiver, &tree, expected, limits)?
         };
         receiver.complete()?;
-        if finished.tar != *expected.digest() {
-            return Err(LayerError::Mismatch {
-                what: "the layer's uncompressed content",
-                expected: expected.to_string(),
-                actual: finished.tar.to_string(),
-            });
-        }
+        finished.check(expected)?;
         receiver.writer.finish(Some(&blob.digest))?;
-        let record = LayerRecord {
-            diff_id: *expected,
-            // What a pulled layer holds is told by its diff id alone.
-            content: ContentDigest::of(format!("received {expected}").as_bytes()),
-            tar_size: finished.tar_size,
-            entries: finished.unpacked.entries,
-            origin: Origin::Received,
-            implied: finished.unpacked.implied,
-            hides_all: finished.unpacked.hides_all,
-            links: finished.unpacked.links,
-            left_out: finished.unpacked.left_out,
-            blobs: vec![blob.clone()],
-        };
+        let record = finished.record(expected, blob);
         match self.keep_layer(&tree, record)? {
             Kept::New(record) | Kept::Known(record) => Ok(record),
         }
+    }
+
+    /// Unpacks a stored blob of a layer once more, beside what is there, to compare them.
+    pub(crate) fn unpack_again(
+        &self,
+        blob: &Descriptor,
+        expected: &DiffId,
+    ) -> Result<(NewTree, LayerRecord)> {
+        let tree = self.bare_tree()?;
+        let source = BufReader::with_capacity(READ_BLOCK, self.open_blob(&blob.digest)?);
+        let received = Received::default();
+        received.store(blob.size, Ordering::Relaxed);
+        let finished = self.unpack(source, &tree, expected, &Limits::default(), &received)?;
+        finished.check(expected)?;
+        let record = finished.record(expected, blob);
+        Ok((tree, record))
     }
 
     fn unpack<R: BufRead>(

@@ -26,6 +26,7 @@ pub(super) fn build(store: &Store, layers: &[DiffId]) -> Result<Vec<Lower>> {
         lowers,
         own: 0,
         implied: Vec::new(),
+        detours: Vec::new(),
     };
     for layer in &layers[start..] {
         let record = store
@@ -96,13 +97,20 @@ impl<'a> ChainDirectory<'a> {
         )
     }
 
-    /// Puts it in its place. When another process was faster, what that made is used.
-    pub(super) fn keep(&self, chain: &ChainId, lowers: Vec<Lower>) -> Result<Vec<Lower>> {
+    /// Puts it in its place; it goes with the first of its lowers, or of `sources`, that goes. When another process was
+    /// faster, what that made is used.
+    pub(super) fn keep(
+        &self,
+        chain: &ChainId,
+        lowers: Vec<Lower>,
+        sources: &[Held],
+    ) -> Result<Vec<Lower>> {
         let thing = Held::Chain(*chain);
         let needs = lowers
             .iter()
             .map(Lower::held)
             .filter(|needed| *needed != thing)
+            .chain(sources.iter().copied())
             .collect::<Vec<_>>();
         let record = ChainRecord { lowers };
         loop {
@@ -134,6 +142,8 @@ pub(super) struct Building<'a> {
     own: usize,
     /// Directories whose attributes are not to be taken from the lower of this index.
     pub implied: Vec<(usize, HashSet<Vec<u8>>)>,
+    /// Layers that directories of this chain stand in for.
+    detours: Vec<Held>,
 }
 
 impl Building<'_> {
@@ -147,6 +157,7 @@ impl Building<'_> {
             self.add(&below, |_, writer| {
                 detour::rebuild(self.store, record, &below, writer)
             })?;
+            self.detours.push(Held::Layer(record.diff_id));
         } else {
             if !record.implied.is_empty() {
                 let implied = record.implied.iter().map(|path| path.0.clone()).collect();
@@ -175,7 +186,7 @@ impl Building<'_> {
                 writer.finish()
             })?;
         }
-        self.directory.keep(&self.chain, self.lowers)
+        self.directory.keep(&self.chain, self.lowers, &self.detours)
     }
 
     /// True when a directory that the archive took for granted is a link below.

@@ -66,9 +66,9 @@ impl Lower {
 
 /// What is kept with a chain.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct ChainRecord {
+pub(crate) struct ChainRecord {
     /// Its directories, lowest first.
-    pub lowers: Vec<Lower>,
+    pub(super) lowers: Vec<Lower>,
 }
 
 impl Stack {
@@ -158,7 +158,7 @@ impl Store {
         // The first use of a deeper one makes its merged directory.
         if lowers.len() <= squash::MAX_LOWERS {
             let temporary = build::ChainDirectory::new(self)?;
-            temporary.keep(&chain, lowers)?;
+            temporary.keep(&chain, lowers, &[])?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::Lower;
 use super::build::ChainDirectory;
 use super::fixup::take_over;
 use crate::layer::Result;
+use crate::store::lease::Held;
 use crate::tree::Attributes;
 use crate::{ChainId, DiffId, Digest, Store, View};
 
@@ -51,6 +52,8 @@ pub(super) fn merged(store: &Store, layers: &[DiffId]) -> Result<Lower> {
     })?;
     writer.finish()?;
     let lower = Lower::Chain(chain, NAME.to_owned());
-    directory.keep(&chain, vec![lower.clone()])?;
+    // What it shows is made of these layers: it stays as long as they do.
+    let layers: Vec<Held> = layers.iter().map(|layer| Held::Layer(*layer)).collect();
+    directory.keep(&chain, vec![lower.clone()], &layers)?;
     Ok(lower)
 }

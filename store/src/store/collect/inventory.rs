@@ -6,13 +6,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::manifest::MANIFEST_LIMIT;
 use crate::store::image::ImageFile;
 use crate::store::layout::{entries, file_name, parse_digest_name, stored_blobs};
 use crate::store::lease::{Held, LEASE_FILE};
 use crate::store::lock::try_exclusive;
+use crate::store::origins::{self, Origin};
 use crate::store::pin::PinFile;
 use crate::store::record::RecordFile;
 use crate::store::shelf::{ENTRY_FILE, EntryFile};
@@ -27,6 +28,8 @@ pub(crate) struct ImageEntry {
     pub(crate) tags: Vec<Reference>,
     /// All that its documents name, itself included.
     pub(crate) things: Vec<Held>,
+    /// Documents among them that are needed and not there.
+    pub(crate) missing: Vec<Digest>,
     /// The labels of its configurations.
     pub(crate) labels: BTreeMap<String, String>,
 }
@@ -46,11 +49,22 @@ pub(crate) struct Inventory {
     pub(crate) images: BTreeMap<Digest, ImageEntry>,
     pub(crate) pinned: Vec<Held>,
     pub(crate) records: Vec<RecordEntry>,
+    /// What is known of where blobs can be fetched again.
+    pub(crate) origins: Vec<OriginEntry>,
+    /// Small files that say nothing any more.
+    pub(crate) damaged: Vec<PathBuf>,
     pub(crate) leased: BTreeSet<Held>,
     /// Layers and chains with what they need; nothing is known of what a damaged one needs.
     pub(crate) directories: BTreeMap<Held, Vec<Held>>,
     /// Content with the bytes that it takes on disk.
     pub(crate) blobs: BTreeMap<Digest, u64>,
+}
+
+/// A note on where a blob was seen.
+#[derive(Debug, Clone)]
+pub(crate) struct OriginEntry {
+    pub(crate) path: PathBuf,
+    pub(crate) blob: Digest,
 }
 
 impl Inventory {
@@ -62,12 +76,12 @@ impl Inventory {
             ..Self::default()
         };
         for path in entries(&root.join("refs/images"))? {
-            if let Some(file) = store.read_json::<ImageFile>(&path)? {
+            if let Some(file) = inventory.small_file::<ImageFile>(store, &path)? {
                 inventory.image(store, file.digest, file.created);
             }
         }
         for path in entries(&root.join("refs/tags"))? {
-            if let Some(file) = store.read_json::<TagFile>(&path)? {
+            if let Some(file) = inventory.small_file::<TagFile>(store, &path)? {
                 inventory
                     .image(store, file.digest, file.created)
                     .tags
@@ -75,11 +89,8 @@ impl Inventory {
             }
         }
         for path in entries(&root.join("refs/pins"))? {
-            for thing in store
-                .read_json::<PinFile>(&path)?
-                .into_iter()
-                .flat_map(|file| file.things)
-            {
+            let file = inventory.small_file::<PinFile>(store, &path)?;
+            for thing in file.into_iter().flat_map(|file| file.things) {
                 inventory.pinned.push(thing);
                 if let Held::Blob(digest) = thing {
                     inventory.pinned.extend(Documents::of(store, digest).things);
@@ -87,8 +98,13 @@ impl Inventory {
             }
         }
         for kind in entries(&root.join("records"))? {
+            let is_origins = file_name(&kind) == origins::KIND;
             for path in entries(&kind)? {
-                inventory.records.extend(read_record(store, path)?);
+                if is_origins {
+                    inventory.origin(store, path)?;
+                } else {
+                    inventory.record(store, path)?;
+                }
             }
         }
         for path in entries(&root.join("layers"))? {
@@ -116,9 +132,42 @@ impl Inventory {
                 created,
                 tags: Vec::new(),
                 things: documents.things,
+                missing: documents.missing,
                 labels: documents.labels,
             }
         })
+    }
+
+    /// Reads a small file; one that says nothing is noted.
+    fn small_file<T: DeserializeOwned>(&mut self, store: &Store, path: &Path) -> Result<Option<T>> {
+        let file = store.read_json::<T>(path)?;
+        if file.is_none() && path.exists() {
+            self.damaged.push(path.to_owned());
+        }
+        Ok(file)
+    }
+
+    fn record(&mut self, store: &Store, path: PathBuf) -> Result<()> {
+        let Ok(metadata) = fs::metadata(&path) else {
+            return Ok(());
+        };
+        let file = self.small_file::<RecordFile<IgnoredAny>>(store, &path)?;
+        let used = (metadata.mtime(), metadata.mtime_nsec());
+        self.records.extend(file.map(|file| RecordEntry {
+            path,
+            layers: file.layers,
+            used,
+        }));
+        Ok(())
+    }
+
+    fn origin(&mut self, store: &Store, path: PathBuf) -> Result<()> {
+        let file = self.small_file::<RecordFile<Origin>>(store, &path)?;
+        self.origins.extend(file.map(|file| OriginEntry {
+            path,
+            blob: file.body.blob,
+        }));
+        Ok(())
     }
 
     fn directory(&mut self, path: &Path, thing: Option<Held>) {
@@ -149,13 +198,44 @@ impl Inventory {
                 reached.extend(needs);
             }
         }
-        let kept = |layer: &Held| reached.contains(layer) && self.directories.contains_key(layer);
-        let chains = self.directories.iter().filter(|(thing, needs)| {
-            matches!(thing, Held::Chain(_)) && !needs.is_empty() && needs.iter().all(kept)
-        });
-        let chains: Vec<Held> = chains.map(|(thing, _)| *thing).collect();
-        reached.extend(chains);
+        self.reach_chains(&mut reached);
         reached
+    }
+
+    /// Adds the chains of which all that they need stays: layers, and the merged directory of a deep stack, which is a chain
+    /// itself.
+    pub(crate) fn reach_chains(&self, reached: &mut HashSet<Held>) {
+        loop {
+            let kept =
+                |needed: &Held| reached.contains(needed) && self.directories.contains_key(needed);
+            let chains = self.directories.iter().filter(|(thing, needs)| {
+                matches!(thing, Held::Chain(_))
+                    && !reached.contains(*thing)
+                    && !needs.is_empty()
+                    && needs.iter().all(kept)
+            });
+            let chains: Vec<Held> = chains.map(|(thing, _)| *thing).collect();
+            if chains.is_empty() {
+                return;
+            }
+            reached.extend(chains);
+        }
+    }
+
+    /// Notes on blobs that are gone, and so are the layers made of them.
+    pub(crate) fn idle_origins(&self, stays: impl Fn(&Held) -> bool) -> Vec<&OriginEntry> {
+        let needed: HashSet<&Held> = self
+            .directories
+            .iter()
+            .filter(|(thing, _)| stays(thing))
+            .flat_map(|(_, needs)| needs)
+            .collect();
+        let is_idle = |entry: &&OriginEntry| {
+            let blob = Held::Blob(entry.blob);
+            let is_here = self.blobs.contains_key(&entry.blob) && stays(&blob);
+            !is_here && !needed.contains(&blob)
+        };
+        self.origins.iter().filter(is_idle).collect()
     }
 
     /// Everything that is there and could be collected.
@@ -165,19 +245,6 @@ impl Inventory {
             .copied()
             .chain(self.blobs.keys().map(|digest| Held::Blob(*digest)))
     }
-}
-
-fn read_record(store: &Store, path: PathBuf) -> Result<Option<RecordEntry>> {
-    let Ok(metadata) = fs::metadata(&path) else {
-        return Ok(None);
-    };
-    let file = store.read_json::<RecordFile<IgnoredAny>>(&path)?;
-    let used = (metadata.mtime(), metadata.mtime_nsec());
-    Ok(file.map(|file| RecordEntry {
-        path,
-        layers: file.layers,
-        used,
-    }))
 }
 
 /// What live processes hold.
@@ -201,6 +268,8 @@ fn leased(root: &Path) -> Result<BTreeSet<Held>> {
 #[derive(Debug, Default)]
 struct Documents {
     things: Vec<Held>,
+    /// Needed and not there. Images of other platforms in an index need not be.
+    missing: Vec<Digest>,
     labels: BTreeMap<String, String>,
 }
 
@@ -236,24 +305,22 @@ impl Documents {
     fn of(store: &Store, digest: Digest) -> Self {
         let mut documents = Self::default();
         let mut seen = HashSet::new();
-        let mut next = vec![digest];
-        while let Some(digest) = next.pop() {
+        let mut next = vec![(digest, true)];
+        while let Some((digest, is_needed)) = next.pop() {
             if !seen.insert(digest) {
                 continue;
             }
             documents.things.push(Held::Blob(digest));
             let Some(document) = read_document(store, &digest) else {
+                if is_needed && !store.blob_path(&digest).exists() {
+                    documents.missing.push(digest);
+                }
                 continue;
             };
-            next.extend(
-                document
-                    .manifests
-                    .into_iter()
-                    .flatten()
-                    .map(|pointer| pointer.digest),
-            );
+            let manifests = document.manifests.into_iter().flatten();
+            next.extend(manifests.map(|pointer| (pointer.digest, false)));
             if let Some(config) = document.config {
-                next.extend(config.digest);
+                next.extend(config.digest.map(|digest| (digest, true)));
                 documents.labels.extend(config.labels.into_iter().flatten());
             }
             let layers = document.layers.into_iter().flatten();

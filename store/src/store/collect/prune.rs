@@ -1,5 +1,7 @@
 //! Removing images and cache records by choice, and all content that nothing reaches any more.
 
+mod cap;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -27,6 +29,18 @@ pub enum PruneImages {
     All,
 }
 
+/// Which cache records a prune removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PruneRecords {
+    /// None.
+    #[default]
+    None,
+    /// Those whose layers belong to no image that stays.
+    Unshared,
+    /// All.
+    All,
+}
+
 /// A condition on the labels of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelFilter {
@@ -45,12 +59,17 @@ pub struct PruneOptions {
     pub images: PruneImages,
     /// Only images that meet all of these.
     pub labels: Vec<LabelFilter>,
-    /// Whether cache records go too.
-    pub records: bool,
+    /// Which cache records.
+    pub records: PruneRecords,
     /// Only images that came here, and records last used, before this: seconds since 1970.
     pub before: Option<u64>,
-    /// Removes further cache records, least recently used first, until images and cache take at most this many bytes.
+    /// Removes no more than it takes for images and cache to fit into this many bytes. Images without a name go first if
+    /// images were asked for, then compressed layers that a registry is known to hold (the unpacked layers stay, so nothing
+    /// stops working), then cache records, least recently used first, and then, with [`PruneImages::All`], images with
+    /// names, oldest first.
     pub keep_bytes: Option<u64>,
+    /// Counts only what the cache alone keeps against `keep_bytes`.
+    pub only_cache: bool,
     /// Only says what would go.
     pub dry_run: bool,
 }
@@ -78,6 +97,8 @@ struct Choice {
     images: BTreeSet<Digest>,
     /// With the time of last use that they were chosen for.
     records: BTreeMap<PathBuf, (i64, i64)>,
+    /// Compressed layers that go although they are reached: they can be fetched again.
+    blobs: BTreeSet<Digest>,
 }
 
 impl Store {
@@ -92,7 +113,7 @@ impl Store {
             false => None,
         };
         if let (Some(limit), Some(sizes)) = (options.keep_bytes, &sizes) {
-            choose_until(&inventory, &mut choice, sizes, limit);
+            cap::choose(&inventory, &mut choice, sizes, options, limit);
         }
         if let Some(sizes) = sizes.filter(|_| options.dry_run) {
             return Ok(forecast(&inventory, &choice, &sizes));
@@ -122,7 +143,7 @@ impl Store {
         }
         let choice = Choice {
             images: BTreeSet::from([*digest]),
-            records: BTreeMap::new(),
+            ..Choice::default()
         };
         let everything = PruneOptions {
             images: PruneImages::All,
@@ -153,7 +174,18 @@ impl Store {
                 remove_if_there(&record.path)?;
                 report.records += 1;
             }
-            let reached = inventory.reached(kept_images.into_iter(), kept_records.into_iter());
+            let mut reached = inventory.reached(kept_images.into_iter(), kept_records.into_iter());
+            let in_use = |blob: &Held| inventory.leased.contains(blob);
+            let dropped = choice.blobs.iter().map(|blob| Held::Blob(*blob));
+            dropped.filter(|blob| !in_use(blob)).for_each(|blob| {
+                reached.remove(&blob);
+            });
+            for damaged in &inventory.damaged {
+                remove_if_there(damaged)?;
+            }
+            for origin in inventory.idle_origins(|thing| reached.contains(thing)) {
+                remove_if_there(&origin.path)?;
+            }
             self.take_away(
                 inventory.things().filter(|thing| !reached.contains(thing)),
                 &mut report,
@@ -202,31 +234,50 @@ impl Store {
     }
 }
 
+/// What goes in any case. Under a cap that is only what is of no use; the rest goes as far as it must.
 fn choose(inventory: &Inventory, options: &PruneOptions) -> Choice {
-    let images = inventory
+    let capped = options.keep_bytes.is_some();
+    let images = inventory.images.iter().filter(|(digest, image)| {
+        may_go(inventory, digest, image, options) && (!capped || image.tags.is_empty())
+    });
+    let images: BTreeSet<Digest> = images.map(|(digest, _)| *digest).collect();
+    let shared: HashSet<&Held> = inventory
         .images
         .iter()
-        .filter(|(digest, image)| may_go(inventory, digest, image, options));
-    let old = |record: &RecordEntry| {
-        options
-            .before
-            .is_none_or(|before| record.used.0 < i64::try_from(before).unwrap_or(i64::MAX))
+        .filter(|(digest, _)| !images.contains(*digest))
+        .flat_map(|(_, image)| &image.things)
+        .collect();
+    let of_layers = |record: &RecordEntry, meets: &dyn Fn(&Held) -> bool| {
+        let mut layers = record.layers.iter().map(|layer| Held::Layer(*layer));
+        layers.any(|layer| meets(&layer))
     };
     // A record whose layer is gone is never found again.
-    let lost = |record: &RecordEntry| {
-        let mut layers = record.layers.iter();
-        layers.any(|layer| !inventory.directories.contains_key(&Held::Layer(*layer)))
+    let lost =
+        |record: &RecordEntry| of_layers(record, &|it| !inventory.directories.contains_key(it));
+    let wanted = |record: &RecordEntry| match options.records {
+        PruneRecords::None => false,
+        PruneRecords::Unshared => {
+            !record.layers.is_empty() && !of_layers(record, &|it| shared.contains(it))
+        }
+        PruneRecords::All => true,
     };
     let records = inventory
         .records
         .iter()
-        .filter(|record| lost(record) || options.records && old(record));
+        .filter(|record| lost(record) || !capped && wanted(record) && is_old(record, options));
     Choice {
-        images: images.map(|(digest, _)| *digest).collect(),
+        images,
         records: records
             .map(|record| (record.path.clone(), record.used))
             .collect(),
+        ..Choice::default()
     }
+}
+
+fn is_old(record: &RecordEntry, options: &PruneOptions) -> bool {
+    options
+        .before
+        .is_none_or(|before| record.used.0 < i64::try_from(before).unwrap_or(i64::MAX))
 }
 
 /// Whether an image is one that the options choose, and nobody uses it.
@@ -244,47 +295,23 @@ fn may_go(
     let itself = Held::Blob(*digest);
     wanted
         && options.before.is_none_or(|before| image.created < before)
-        && options.labels.iter().all(|filter| filter.accepts(image))
+        && options
+            .labels
+            .iter()
+            .all(|filter| filter.accepts(&image.labels))
         && !inventory.leased.contains(&itself)
         && !inventory.pinned.contains(&itself)
 }
 
 impl LabelFilter {
-    fn accepts(&self, image: &ImageEntry) -> bool {
-        let found = image.labels.get(&self.name);
+    /// Whether something with these labels is chosen.
+    #[must_use]
+    pub fn accepts(&self, labels: &BTreeMap<String, String>) -> bool {
+        let found = labels.get(&self.name);
         let matches =
             found.is_some_and(|found| self.value.as_ref().is_none_or(|value| value == found));
         matches != self.negated
     }
-}
-
-/// Adds the least recently used records until the rest fits. What remains shrinks with each, so the number is searched for.
-fn choose_until(inventory: &Inventory, choice: &mut Choice, sizes: &Sizes, limit: u64) {
-    let kept: Vec<&ImageEntry> = kept_images(inventory, choice);
-    let mut records: Vec<&RecordEntry> = inventory
-        .records
-        .iter()
-        .filter(|record| !choice.records.contains_key(&record.path))
-        .collect();
-    records.sort_by_key(|record| record.used);
-    let size_without = |dropped: usize| {
-        let reached = inventory.reached(kept.iter().copied(), records[dropped..].iter().copied());
-        sizes.of_things(&reached)
-    };
-    let (mut low, mut high) = (0, records.len());
-    while low < high {
-        let middle = usize::midpoint(low, high);
-        if size_without(middle) <= limit {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    choice.records.extend(
-        records[..low]
-            .iter()
-            .map(|record| (record.path.clone(), record.used)),
-    );
 }
 
 fn kept_images<'a>(inventory: &'a Inventory, choice: &Choice) -> Vec<&'a ImageEntry> {
@@ -301,7 +328,10 @@ fn forecast(inventory: &Inventory, choice: &Choice, sizes: &Sizes) -> PruneRepor
         .records
         .iter()
         .filter(|record| !choice.records.contains_key(&record.path));
-    let reached = inventory.reached(kept_images(inventory, choice).into_iter(), kept_records);
+    let mut reached = inventory.reached(kept_images(inventory, choice).into_iter(), kept_records);
+    for blob in &choice.blobs {
+        reached.remove(&Held::Blob(*blob));
+    }
     let all: HashSet<Held> = inventory.things().collect();
     let gone = || all.iter().filter(|thing| !reached.contains(thing));
     let blobs = gone()

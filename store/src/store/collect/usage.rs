@@ -144,7 +144,7 @@ fn blocks(path: &std::path::Path) -> Result<u64> {
         * 512)
 }
 
-/// Layers bring the compressed content made of them.
+/// Layers bring the compressed content made of them, and the chains that stay as long as they do.
 fn with_needs(inventory: &Inventory, mut things: HashSet<Held>) -> HashSet<Held> {
     let needs = things
         .iter()
@@ -153,6 +153,7 @@ fn with_needs(inventory: &Inventory, mut things: HashSet<Held>) -> HashSet<Held>
         .copied();
     let needs: Vec<Held> = needs.collect();
     things.extend(needs);
+    inventory.reach_chains(&mut things);
     things
 }
 

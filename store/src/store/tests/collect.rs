@@ -1,7 +1,7 @@
 //! What a prune takes and what it leaves.
 
 use super::*;
-use crate::{CacheKey, LabelFilter, PruneImages, PruneOptions};
+use crate::{CacheKey, LabelFilter, PruneImages, PruneOptions, PruneRecords};
 
 fn prune(store: &Store, options: PruneOptions) -> crate::PruneReport {
     let forecast = store
@@ -94,7 +94,7 @@ fn everything() {
     let shop = Shop::new();
     let options = PruneOptions {
         images: PruneImages::All,
-        records: true,
+        records: PruneRecords::All,
         ..Default::default()
     };
     let report = prune(&shop.open(), options);
@@ -148,7 +148,7 @@ fn live_processes_and_pins_keep_what_they_use() {
     let shop = Shop::new();
     let everything = PruneOptions {
         images: PruneImages::All,
-        records: true,
+        records: PruneRecords::All,
         ..Default::default()
     };
     let user = shop.open();
@@ -179,7 +179,7 @@ fn a_pinned_image_stays_whole() {
         .unwrap();
     let options = PruneOptions {
         images: PruneImages::All,
-        records: true,
+        records: PruneRecords::All,
         ..Default::default()
     };
     let report = prune(&shop.open(), options);

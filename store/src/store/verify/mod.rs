@@ -1,21 +1,32 @@
 //! Checking everything that is stored against its name.
 //!
 //! Content is hashed again. A layer that was made here is written as an archive again, which must have its diff id. A layer
-//! that was received cannot be: its files are not a function of its archive alone; its content is checked where it is kept.
-//! Several threads work at once, so that the disk or the processor is the limit, and nobody else is kept waiting.
+//! that was received is unpacked again from its compressed form and compared file by file; where that form is gone, nothing
+//! can be said. Small files must be readable, and images whole. Several threads work at once, the largest things first, so
+//! that the disk or the processor is the limit; nobody else is kept waiting.
+//!
+//! A check changes nothing. [`Store::mend`] removes what is damaged and makes it again from what else is here, or says what
+//! has to be fetched.
+
+mod files;
+mod layer;
+mod repair;
+
+pub use repair::{Remedy, Wanted};
 
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::layer::Origin;
+use crate::layer::Result;
 use crate::store::blob::hash_file;
 use crate::store::collect::inventory::Inventory;
 use crate::store::lease::Held;
-use crate::{DiffId, Digest, Error, Hasher, Result, Store};
+use crate::{DiffId, Digest, Error, Hasher, Store};
 
 /// More threads than this only wait for the disk.
 const MAX_THREADS: usize = 16;
@@ -38,6 +49,13 @@ pub enum VerifyEvent {
 /// Something that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Damage {
+    /// A small file: a tag, the mark of an image, a pin, a cache record, the entry of a chain. Lost: nothing else holds it.
+    File {
+        /// Where it is, from the root of the store.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
     /// Content.
     Content {
         /// Its name.
@@ -49,15 +67,22 @@ pub enum Damage {
     Layer {
         /// Its name.
         diff_id: DiffId,
-        /// What its archive hashes to, or why it cannot be read.
+        /// Files in it that differ, as far as can be told; or what its archive hashes to, or why it cannot be read.
         found: String,
     },
     /// An image lacks a layer.
-    Missing {
+    MissingLayer {
         /// The manifest or index.
         image: Digest,
         /// The layer.
         diff_id: DiffId,
+    },
+    /// An image lacks its manifest or its configuration.
+    MissingContent {
+        /// The manifest or index.
+        image: Digest,
+        /// What is not there.
+        digest: Digest,
     },
 }
 
@@ -66,10 +91,12 @@ pub enum Damage {
 pub struct VerifyReport {
     /// Contents hashed.
     pub blobs: usize,
-    /// Layers hashed.
+    /// Layers compared with their archives.
     pub layers: usize,
-    /// Layers that were received, whose files can be checked against nothing.
-    pub received_layers: usize,
+    /// Received layers whose compressed form is gone, so that there is nothing to compare them with.
+    pub unchecked_layers: usize,
+    /// Small files read.
+    pub files: usize,
     /// Bytes hashed.
     pub bytes: u64,
     /// What is wrong, in order.
@@ -84,23 +111,23 @@ struct Outcome {
 }
 
 impl Store {
-    /// Checks all content and layers. With `repair`, what is damaged is removed, so that pulling or building its image again
-    /// makes it whole.
-    pub fn verify(
-        &self,
-        repair: bool,
-        events: &(dyn Fn(VerifyEvent) + Sync),
-    ) -> Result<VerifyReport> {
+    /// Checks everything and changes nothing.
+    pub fn verify(&self, events: &(dyn Fn(VerifyEvent) + Sync)) -> Result<VerifyReport> {
+        let mut report = self.verify_files()?;
         let inventory = Inventory::read(self)?;
-        let things: Vec<Held> = inventory
+        let mut things: Vec<Held> = inventory
             .things()
             .filter(|thing| !matches!(thing, Held::Chain(_)))
             .collect();
+        // Layers take longest and their size is not known; the largest content comes first.
+        things.sort_by_key(|thing| match thing {
+            Held::Blob(digest) => std::cmp::Reverse(inventory.blobs.get(digest).copied()),
+            _ => std::cmp::Reverse(Some(u64::MAX)),
+        });
         events(VerifyEvent::Started {
             things: things.len(),
         });
-        let report = Mutex::new(VerifyReport::default());
-        let next = AtomicUsize::new(0);
+        let (checked, next) = (Mutex::new(std::mem::take(&mut report)), AtomicUsize::new(0));
         let work = || -> Result<()> {
             while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let Some(outcome) = self.check(thing)? else {
@@ -109,10 +136,7 @@ impl Store {
                 events(VerifyEvent::Checked {
                     bytes: outcome.bytes,
                 });
-                if repair && outcome.damage.is_some() {
-                    self.discard(thing)?;
-                }
-                report
+                checked
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .add(thing, outcome);
@@ -131,10 +155,25 @@ impl Store {
                     Err(panic) => std::panic::resume_unwind(panic),
                 })
         })?;
-        let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
-        report.damage.extend(missing_layers(&inventory));
+        let mut report = checked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.damage.extend(missing(&inventory));
         report.damage.sort();
         Ok(report)
+    }
+
+    /// Where the damage is, from the root of the store.
+    #[must_use]
+    pub fn place_of(&self, damage: &Damage) -> PathBuf {
+        let path = match damage {
+            Damage::File { path, .. } => return path.clone(),
+            Damage::Content { digest, .. } | Damage::MissingContent { digest, .. } => {
+                self.blob_path(digest)
+            }
+            Damage::Layer { diff_id, .. } | Damage::MissingLayer { diff_id, .. } => {
+                self.layer_path(diff_id)
+            }
+        };
+        self.in_store(&path)
     }
 
     /// Checks one thing; `None` when it has gone since.
@@ -156,46 +195,13 @@ impl Store {
         // A disk that cannot give the bytes back is damage too.
         let found = match hash_file(file, Hasher::new(digest.algorithm())) {
             Ok(found) if found == *digest => None,
-            Ok(found) => Some(found.to_string()),
+            Ok(found) => Some(format!("it hashes to {found}")),
             Err(error) => Some(error.to_string()),
         };
         let damage = found.map(|found| Damage::Content {
             digest: *digest,
             found,
         });
-        Ok(Some(Outcome {
-            bytes,
-            hashed: true,
-            damage,
-        }))
-    }
-
-    fn check_layer(&self, diff_id: DiffId) -> Result<Option<Outcome>> {
-        if !self.layer_path(&diff_id).exists() {
-            return Ok(None);
-        }
-        let damage = |found: String| Some(Damage::Layer { diff_id, found });
-        let Ok(Some(record)) = self.layer(&diff_id) else {
-            let damage = damage("its entry cannot be read".to_owned());
-            return Ok(Some(Outcome {
-                bytes: 0,
-                hashed: false,
-                damage,
-            }));
-        };
-        let bytes = record.tar_size;
-        if record.origin == Origin::Received {
-            return Ok(Some(Outcome {
-                bytes: 0,
-                hashed: false,
-                damage: None,
-            }));
-        }
-        let damage = match self.archive(&record, None) {
-            Ok(written) if written.tar == diff_id.0 => None,
-            Ok(written) => damage(written.tar.to_string()),
-            Err(error) => damage(error.to_string()),
-        };
         Ok(Some(Outcome {
             bytes,
             hashed: true,
@@ -210,23 +216,33 @@ impl VerifyReport {
         match thing {
             Held::Blob(_) => self.blobs += 1,
             _ if outcome.hashed => self.layers += 1,
-            _ => self.received_layers += usize::from(outcome.damage.is_none()),
+            _ => self.unchecked_layers += usize::from(outcome.damage.is_none()),
         }
         self.damage.extend(outcome.damage);
     }
 }
 
-/// Layers that images name and the store has not.
-fn missing_layers(inventory: &Inventory) -> impl Iterator<Item = Damage> {
+/// What images name and cannot do without, and the store has not.
+fn missing(inventory: &Inventory) -> impl Iterator<Item = Damage> {
     let mut seen = HashSet::new();
-    inventory
-        .images
-        .iter()
-        .flat_map(|(image, entry)| entry.things.iter().map(move |thing| (*image, *thing)))
-        .filter(|(_, thing)| !inventory.directories.contains_key(thing))
-        .filter_map(|(image, thing)| match thing {
-            Held::Layer(diff_id) => Some(Damage::Missing { image, diff_id }),
+    let layers = inventory.images.iter().flat_map(|(image, entry)| {
+        entry.things.iter().filter_map(|thing| match thing {
+            Held::Layer(diff_id) if !inventory.directories.contains_key(thing) => {
+                Some(Damage::MissingLayer {
+                    image: *image,
+                    diff_id: *diff_id,
+                })
+            }
             _ => None,
         })
+    });
+    let documents = inventory.images.iter().flat_map(|(image, entry)| {
+        entry.missing.iter().map(|digest| Damage::MissingContent {
+            image: *image,
+            digest: *digest,
+        })
+    });
+    layers
+        .chain(documents)
         .filter(move |damage| seen.insert(damage.clone()))
 }

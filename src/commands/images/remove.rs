@@ -1,0 +1,97 @@
+//! `kiln rmi`.
+
+use kiln_runtime::container::Containers;
+use kiln_store::{Digest, Reference};
+
+use super::require;
+use crate::cli::RemoveImageArgs;
+use crate::commands::containers::refuse_if_used;
+use crate::error::CommandError;
+use crate::host::Host;
+use crate::output;
+use crate::settings::Settings;
+
+/// Removes names, and images that no name is left for.
+pub fn remove(args: &RemoveImageArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let mut code = 0;
+    for name in &args.images {
+        if let Err(error) = remove_one(settings, name, args) {
+            let _ = error.report();
+            code = 1;
+        }
+    }
+    Ok(code)
+}
+
+/// An image that is to go.
+struct Doomed {
+    digest: Digest,
+    id: String,
+    tags: Vec<Reference>,
+}
+
+fn remove_one(settings: &Settings, name: &str, args: &RemoveImageArgs) -> Result<(), CommandError> {
+    let doomed = choose(&Host::local(settings)?, name, args.force)?;
+    // A store holds what was looked up through it: the removal needs one that has looked at nothing.
+    let host = Host::local(settings)?;
+    let by_name = name
+        .parse::<Reference>()
+        .ok()
+        .map(Reference::with_default_tag);
+    let (named, others): (Vec<_>, Vec<_>) = doomed
+        .tags
+        .iter()
+        .partition(|tag| Some(*tag) == by_name.as_ref());
+    let whole = named.is_empty() || others.is_empty();
+    for tag in if named.is_empty() { others } else { named } {
+        host.store.untag(tag)?;
+        output::data(&format!("Untagged: {tag}\n"))?;
+    }
+    if whole {
+        Containers::open(host.store.clone())?.release_left_pins()?;
+        let is_gone = if args.no_prune {
+            host.store.unmark_image(&doomed.digest)?;
+            true
+        } else {
+            let report = host.store.remove_image(&doomed.digest)?;
+            report.is_some_and(|report| report.images.contains(&doomed.digest))
+        };
+        if is_gone {
+            output::data(&format!("Deleted: {}\n", doomed.id))?;
+        }
+    }
+    Ok(())
+}
+
+/// Finds what is to go, and refuses what is in use.
+fn choose(host: &Host, name: &str, force: bool) -> Result<Doomed, CommandError> {
+    let digest = require(&host.store, name)?;
+    let tags: Vec<Reference> = host
+        .store
+        .tags()?
+        .into_iter()
+        .filter(|(_, tagged)| *tagged == digest)
+        .map(|(tag, _)| tag)
+        .collect();
+    let by_name = name
+        .parse::<Reference>()
+        .ok()
+        .map(Reference::with_default_tag);
+    let only_a_name = tags.len() > 1 && by_name.is_some_and(|name| tags.contains(&name));
+    if !force && !only_a_name {
+        refuse_if_used(host, &digest, name)?;
+        if tags.len() > 1 {
+            return Err(
+                CommandError::usage(format!("{name} has {} names", tags.len()))
+                    .code(1)
+                    .hint("remove them by name, or all of them with `--force`"),
+            );
+        }
+    }
+    // A damaged image can be removed like any other.
+    let id = match host.store.any_image(&digest) {
+        Ok(image) => image.id.to_string(),
+        Err(_) => digest.to_string(),
+    };
+    Ok(Doomed { digest, id, tags })
+}
