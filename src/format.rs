@@ -29,6 +29,20 @@ pub fn date(time: &str) -> String {
     }
 }
 
+/// How docker heads a column of a field that has no column by itself: `CreatedAt` is `CREATED AT`.
+pub fn heading(field: &str) -> String {
+    let mut heading = String::new();
+    let mut last_is_small = false;
+    for letter in field.chars() {
+        if letter.is_uppercase() && last_is_small {
+            heading.push(' ');
+        }
+        last_is_small = letter.is_lowercase();
+        heading.extend(letter.to_uppercase());
+    }
+    heading
+}
+
 /// A time span in docker's words: `3 minutes`, `About an hour`.
 pub fn span(seconds: i64) -> String {
     match seconds {

@@ -198,10 +198,14 @@ fn filled(
     if table.is_none() {
         return Ok(lines.iter().map(|line| format!("{line}\n")).collect());
     }
-    let heads: serde_json::Map<String, Value> = columns
+    let fields = rows.iter().filter_map(Value::as_object).take(1);
+    let others = fields
+        .flat_map(|row| row.keys())
+        .map(|field| (field.clone(), format::heading(field).into()));
+    let known = columns
         .iter()
-        .map(|&(head, field)| (field.to_owned(), head.into()))
-        .collect();
+        .map(|&(head, field)| (field.to_owned(), head.into()));
+    let heads: serde_json::Map<String, Value> = others.chain(known).collect();
     lines.insert(0, template.heading(&Value::Object(heads))?);
     Ok(format::aligned(&lines))
 }
