@@ -43,6 +43,12 @@ pub struct Spec {
     pub shm_size: u64,
     /// The cgroup that the process is born into, see [`crate::cgroup::Cgroup::membership`].
     pub cgroup: Option<Membership>,
+    /// Kernel settings of its namespaces: path below `/proc/sys` and value.
+    pub settings: Vec<(String, String)>,
+    /// How readily the kernel ends it when memory is short; a value that may not be set is left out.
+    pub oom_score_adj: Option<i32>,
+    /// Puts a process of ours in front that reaps orphans and passes signals on.
+    pub init: bool,
 }
 
 impl Spec {
@@ -69,6 +75,9 @@ impl Spec {
             seccomp: Seccomp::Default,
             shm_size: Self::DEFAULT_SHM_SIZE,
             cgroup: None,
+            settings: Vec::new(),
+            oom_score_adj: None,
+            init: false,
         }
     }
 }
@@ -262,6 +271,8 @@ pub enum MountSource {
     },
     /// A read-only private file with this content.
     Content(Vec<u8>),
+    /// A device node of the host, which can be opened: a detached mount of it.
+    Device(Arc<OwnedFd>),
 }
 
 /// The network of a process.

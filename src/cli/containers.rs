@@ -52,7 +52,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "DOMAIN")]
     pub dns_search: Vec<String>,
     /// Option for /etc/resolv.conf
-    #[arg(long, value_name = "OPTION")]
+    #[arg(long, value_name = "OPTION", alias = "dns-opt")]
     pub dns_option: Vec<String>,
     /// Label
     #[arg(long, short, value_name = "KEY=VALUE")]
@@ -102,6 +102,87 @@ pub struct CreateArgs {
     /// Limit: `NAME=SOFT[:HARD]`
     #[arg(long, value_name = "LIMIT")]
     pub ulimit: Vec<String>,
+    /// Memory in bytes, or with k, m, g
+    #[arg(long, short, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Memory and swap together; -1 is no limit of swap
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+    /// Number of processors, such as 1.5
+    #[arg(long, value_name = "NUMBER")]
+    pub cpus: Option<String>,
+    /// Microseconds of processor time in each period
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
+    pub cpu_quota: Option<i64>,
+    /// Length of the period
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_period: Option<u64>,
+    /// Weight beside other containers; 1024 is usual
+    #[arg(long, short, value_name = "SHARES")]
+    pub cpu_shares: Option<u64>,
+    /// Number of processes and threads; -1 is no limit
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub pids_limit: Option<i64>,
+    /// How readily the kernel ends it when memory is short: -1000 to 1000
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub oom_score_adj: Option<i32>,
+    /// Put a small init in front that reaps orphans and passes signals on
+    #[arg(long)]
+    pub init: bool,
+    /// Device of the host: `SOURCE[:TARGET][:rwm]`
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Vec<String>,
+    /// Further group, by name or number
+    #[arg(long, value_name = "GROUP")]
+    pub group_add: Vec<String>,
+    /// Kernel setting of the container's namespaces: `NAME=VALUE`
+    #[arg(long, value_name = "SETTING")]
+    pub sysctl: Vec<String>,
+    /// Start it again: `no`, `always`, `unless-stopped` or `on-failure[:N]`
+    #[arg(long, value_name = "POLICY")]
+    pub restart: Option<String>,
+    /// Command that tells whether the container is well
+    #[arg(long, value_name = "COMMAND")]
+    pub health_cmd: Option<String>,
+    /// Time between two health checks
+    #[arg(long, value_name = "DURATION")]
+    pub health_interval: Option<String>,
+    /// Failures in a row that make it unhealthy
+    #[arg(long, value_name = "NUMBER")]
+    pub health_retries: Option<u32>,
+    /// How long a health check may take
+    #[arg(long, value_name = "DURATION")]
+    pub health_timeout: Option<String>,
+    /// How long failures after the start do not count
+    #[arg(long, value_name = "DURATION")]
+    pub health_start_period: Option<String>,
+    /// Time between two health checks meanwhile
+    #[arg(long, value_name = "DURATION")]
+    pub health_start_interval: Option<String>,
+    /// No health checks, also if the image has one
+    #[arg(long)]
+    pub no_healthcheck: bool,
+    /// File with labels
+    #[arg(long, value_name = "FILE")]
+    pub label_file: Vec<PathBuf>,
+    /// Where output is kept: `json-file`, `local` or `none`
+    #[arg(long, value_name = "DRIVER")]
+    pub log_driver: Option<String>,
+    /// Option of it: `max-size=SIZE` or `max-file=NUMBER`
+    #[arg(long, value_name = "OPTION")]
+    pub log_opt: Vec<String>,
+    /// Note for other programs
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub annotation: Vec<String>,
+    /// Connect to `stdin`, `stdout` or `stderr` only
+    #[arg(long, short, value_name = "STREAM")]
+    pub attach: Vec<String>,
+    /// User namespace: `host` is the only other one, and what root has anyway
+    #[arg(long, value_name = "MODE")]
+    pub userns: Option<String>,
+    /// No progress of a pull
+    #[arg(long, short)]
+    pub quiet: bool,
     /// Signal that stops the container
     #[arg(long, value_name = "SIGNAL")]
     pub stop_signal: Option<String>,

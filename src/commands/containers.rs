@@ -274,7 +274,7 @@ fn row(
         "CreatedAt": created,
         "RunningFor": super::ago(&created),
         "Status": container.status_text(state, now),
-        "State": state.status.word(),
+        "State": state.word(),
         "Ports": container.ports_text(state),
         "Names": container.name(),
         "Labels": labels.join(","),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use kiln_runtime::container::{
-    Attach, Container, Containers, CreateOptions, DetachKeys, Error, ExecOptions, Local, Session,
-    SessionEnd, StartOptions,
+    Attach, Container, Containers, CreateOptions, DetachKeys, Error, ExecOptions, HealthOptions,
+    LimitOptions, Local, Session, SessionEnd, StartOptions,
 };
 use kiln_runtime::{Expected, Network, Security, Spec};
 use kiln_store::{Image, Platform, Reference};
@@ -26,20 +26,10 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         .as_deref()
         .map(DetachKeys::parse)
         .transpose()?;
+    let attach = attached(args)?;
     let host = Host::expecting(settings, &args.create.tls, &expected(&args.create))?;
     let containers = Containers::open(host.store.clone())?;
-    let container = make(
-        &host,
-        &containers,
-        &args.create,
-        args.create.interactive && !args.detach,
-    )?;
-    let foreground = !args.detach;
-    let attach = Attach {
-        stdin: foreground && args.create.interactive,
-        stdout: foreground,
-        stderr: foreground,
-    };
+    let container = make(&host, &containers, &args.create, attach.stdin)?;
     let session = match start(&host, &containers, &container, attach) {
         Ok(session) => session,
         Err(error) => {
@@ -55,12 +45,45 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         return Ok(0);
     }
     let foreground = Foreground {
-        stdin: args.create.interactive,
+        stdin: attach.stdin,
         terminal: args.create.tty,
         signals: args.sig_proxy,
         keys,
     };
     follow(session, &container, foreground)
+}
+
+/// The streams that the command is connected to: all, or those that `--attach` names.
+fn attached(args: &RunArgs) -> Result<Attach, CommandError> {
+    let wanted = &args.create.attach;
+    if args.detach {
+        return match wanted.as_slice() {
+            [] => Ok(Attach::default()),
+            _ => Err(CommandError::usage(
+                "conflicting options: cannot specify both --attach and --detach",
+            )),
+        };
+    }
+    if wanted.is_empty() {
+        return Ok(Attach {
+            stdin: args.create.interactive,
+            ..Attach::OUTPUT
+        });
+    }
+    let mut attach = Attach::default();
+    for stream in wanted {
+        match stream.to_lowercase().as_str() {
+            "stdin" => attach.stdin = args.create.interactive,
+            "stdout" => attach.stdout = true,
+            "stderr" => attach.stderr = true,
+            _ => {
+                return Err(CommandError::usage(format!(
+                    "invalid argument \"{stream}\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"
+                )));
+            }
+        }
+    }
+    Ok(attach)
 }
 
 /// What the flags alone say of the container. A wrong guess only costs the time that a right one saves.
@@ -126,6 +149,24 @@ fn make(
     args: &CreateArgs,
     stdin_once: bool,
 ) -> Result<Container, CommandError> {
+    if let Some(file) = &args.cidfile
+        && file.exists()
+    {
+        return Err(CommandError::usage(format!(
+            "container ID file found, make sure the other container isn't running or delete {}",
+            file.display()
+        )));
+    }
+    if let Some(mode) = args
+        .userns
+        .as_deref()
+        .filter(|mode| !matches!(*mode, "" | "host"))
+    {
+        return Err(
+            CommandError::usage(format!("user namespace mode `{mode}` is not known"))
+                .hint("for ids of its own, run kiln as an ordinary user"),
+        );
+    }
     let image = image(host, args)?;
     let created = containers.create(&image, &args.image, &options(args, stdin_once)?)?;
     for warning in &created.warnings {
@@ -150,9 +191,13 @@ pub(super) fn start(
         size: terminal::size(),
         host_files: host::name_files()?,
     };
-    containers
+    let session = containers
         .start(container, &host.launcher()?, &options)
-        .map_err(command_failure)
+        .map_err(command_failure)?;
+    for warning in session.warnings() {
+        output::talk(&format!("warning: {warning}"));
+    }
+    Ok(session)
 }
 
 /// How this process is connected to a container.
@@ -265,7 +310,7 @@ fn image(host: &Host, args: &CreateArgs) -> Result<Image, CommandError> {
         &reference,
         args.platform.as_deref(),
         args.progress,
-        false,
+        args.quiet,
     )
 }
 
@@ -283,7 +328,7 @@ fn options(args: &CreateArgs, stdin_once: bool) -> Result<CreateOptions, Command
         dns: args.dns.clone(),
         dns_search: args.dns_search.clone(),
         dns_options: args.dns_option.clone(),
-        labels: args.label.clone(),
+        labels: labels(args)?,
         publish: args.publish.clone(),
         publish_all: args.publish_all,
         expose: args.expose.clone(),
@@ -309,8 +354,51 @@ fn options(args: &CreateArgs, stdin_once: bool) -> Result<CreateOptions, Command
         terminal: args.tty,
         open_stdin: args.interactive,
         stdin_once,
-        log: Default::default(),
+        log_driver: args.log_driver.clone(),
+        log_options: args.log_opt.clone(),
+        limits: LimitOptions {
+            memory: args.memory.clone(),
+            memory_swap: args.memory_swap.clone(),
+            cpus: args.cpus.clone(),
+            cpu_quota: args.cpu_quota,
+            cpu_period: args.cpu_period,
+            cpu_shares: args.cpu_shares,
+            pids_limit: args.pids_limit,
+        },
+        oom_score_adj: args.oom_score_adj,
+        health: HealthOptions {
+            command: args.health_cmd.clone(),
+            interval: args.health_interval.clone(),
+            timeout: args.health_timeout.clone(),
+            start_period: args.health_start_period.clone(),
+            start_interval: args.health_start_interval.clone(),
+            retries: args.health_retries,
+            disabled: args.no_healthcheck,
+        },
+        restart: args.restart.clone(),
+        init: args.init,
+        devices: args.device.clone(),
+        groups: args.group_add.clone(),
+        sysctls: args.sysctl.clone(),
+        annotations: args.annotation.clone(),
     })
+}
+
+/// Labels of files, then of flags.
+fn labels(args: &CreateArgs) -> Result<Vec<String>, CommandError> {
+    let mut labels = Vec::new();
+    for file in &args.label_file {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("reading `{}`", file.display()))?;
+        let lines = text.lines().map(str::trim);
+        labels.extend(
+            lines
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(str::to_owned),
+        );
+    }
+    labels.extend(args.label.iter().cloned());
+    Ok(labels)
 }
 
 /// Variables of files, then of flags. A bare name takes this environment's value; an unset one goes as a

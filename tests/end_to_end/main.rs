@@ -22,6 +22,7 @@ mod exchange;
 mod hostile;
 mod images;
 mod interrupted;
+mod keeping;
 mod nested;
 mod outputs;
 mod prune;

@@ -11,6 +11,8 @@ pub struct Limits {
     pub swap: Option<u64>,
     /// Microseconds of processor time in each period of [`Limits::CPU_PERIOD`].
     pub cpu_quota: Option<u64>,
+    /// Weight beside other groups that want the processor, in v1's shares: 1024 is usual.
+    pub cpu_shares: Option<u64>,
     /// Processes and threads.
     pub processes: Option<u64>,
 }
@@ -18,6 +20,9 @@ pub struct Limits {
 impl Limits {
     /// The period that [`Limits::cpu_quota`] is about, in microseconds: Docker's and the kernel's default.
     pub const CPU_PERIOD: u64 = 100_000;
+
+    /// Stands for an amount without end.
+    pub const NO_LIMIT: u64 = u64::MAX;
 
     /// Whether nothing is limited.
     #[must_use]
@@ -61,7 +66,12 @@ impl Controller {
     /// The files of cgroup v2 that these limits need of this controller.
     pub(super) fn settings_v2(self, limits: &Limits) -> Vec<Setting> {
         let setting = |file, value: Option<String>| value.map(|value| (file, value));
-        let text = |value: Option<u64>| value.map(|value| value.to_string());
+        let text = |value: Option<u64>| {
+            value.map(|value| match value {
+                Limits::NO_LIMIT => "max".to_owned(),
+                value => value.to_string(),
+            })
+        };
         let all = match self {
             Self::Memory => [
                 setting("memory.max", text(limits.memory)),
@@ -74,7 +84,7 @@ impl Controller {
                         .cpu_quota
                         .map(|quota| format!("{quota} {}", Limits::CPU_PERIOD)),
                 ),
-                None,
+                setting("cpu.weight", text(limits.cpu_shares.map(weight))),
             ],
             Self::Pids => [setting("pids.max", text(limits.processes)), None],
         };
@@ -83,7 +93,11 @@ impl Controller {
 
     /// The same of cgroup v1, whose limit of swap counts memory in.
     pub(super) fn settings_v1(self, limits: &Limits) -> Vec<Setting> {
-        let setting = |file, value: Option<u64>| value.map(|value| (file, value.to_string()));
+        let text = |value: u64| match value {
+            Limits::NO_LIMIT => "-1".to_owned(),
+            value => value.to_string(),
+        };
+        let setting = |file, value: Option<u64>| value.map(|value| (file, text(value)));
         let all = match self {
             Self::Memory => {
                 let both = limits
@@ -93,6 +107,7 @@ impl Controller {
                 [
                     setting("memory.limit_in_bytes", limits.memory),
                     setting("memory.memsw.limit_in_bytes", both),
+                    None,
                 ]
             }
             Self::Cpu => [
@@ -101,11 +116,17 @@ impl Controller {
                     limits.cpu_quota.map(|_| Limits::CPU_PERIOD),
                 ),
                 setting("cpu.cfs_quota_us", limits.cpu_quota),
+                setting("cpu.shares", limits.cpu_shares),
             ],
-            Self::Pids => [setting("pids.max", limits.processes), None],
+            Self::Pids => [setting("pids.max", limits.processes), None, None],
         };
         all.into_iter().flatten().collect()
     }
+}
+
+/// The weight of v2 that shares of v1 are, as runc converts them.
+fn weight(shares: u64) -> u64 {
+    1 + (shares.saturating_sub(2) * 9999) / 262_142
 }
 
 /// Files that a kernel without accounting of swap does not have.

@@ -134,6 +134,23 @@ impl<'a> Child<'a> {
         rustix::process::fchdir(fd).doing("enter a kernel file system")
     }
 
+    /// Writes a setting below our own procfs, or says why it can't be.
+    pub(super) fn write_setting_exactly(&self, path: &'a CStr, value: &'a CStr) -> Done<'a> {
+        let proc = self.proc.as_ref().ok_or(Errno::BADF).doing("use /proc")?;
+        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let file = rustix::fs::openat2(
+            proc,
+            path,
+            OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+            flags,
+        )
+        .doing_to("open the setting", path)?;
+        rustix::io::write(&file, value.to_bytes())
+            .map(drop)
+            .doing_to("write the setting", path)
+    }
+
     /// Writes a setting below our own procfs. A kernel without it, or a user namespace with fewer ids than the value
     /// names, keeps its default.
     pub(super) fn write_setting(&self, path: &'a CStr, value: &'a CStr) -> Done<'a> {

@@ -6,6 +6,7 @@
 
 mod confine;
 mod device;
+mod init;
 mod kernel;
 mod mounts;
 mod resolve;
@@ -243,6 +244,15 @@ impl<'a> Child<'a> {
             Operation::Assemble => self.assemble(),
             Operation::Loopback => crate::sys::network::loopback_up().doing("bring loopback up"),
             Operation::Sysctl { path, value } => self.write_setting(path, value),
+            Operation::Setting {
+                path,
+                value,
+                required,
+            } => match self.write_setting_exactly(path, value) {
+                Err(_) if !required => Ok(()),
+                other => other,
+            },
+            Operation::Init => init::put_in_front(),
             Operation::Mask { root, paths } => self.mask(*root, paths),
             Operation::ReadOnlyPaths { root, paths } => self.protect(*root, paths),
             Operation::ReadOnlyRoot => self.protect_root(),

@@ -25,11 +25,13 @@ impl<'a> Child<'a> {
     ) -> Done<'a> {
         let (mount, directory) = self.open_source(target, source)?;
         let tmpfs = matches!(source, Source::Tmpfs { .. });
+        let device = matches!(source, Source::Device { .. });
         // Private files are read-only where they come from.
         if !matches!(source, Source::Content { .. }) {
             let attributes = [
-                (true, NO_DEV),
-                (tmpfs, NO_SUID),
+                (!device, NO_DEV),
+                (device, NO_EXEC),
+                (tmpfs || device, NO_SUID),
                 (read_only, READ_ONLY),
                 (no_exec, NO_EXEC),
             ]
@@ -54,6 +56,11 @@ impl<'a> Child<'a> {
                 let mount =
                     rustix::io::fcntl_dupfd_cloexec(fd, 3).doing_to("use the mount for", target)?;
                 Ok((mount, *directory))
+            }
+            Source::Device { fd } => {
+                let mount = rustix::io::fcntl_dupfd_cloexec(self.fd(*fd)?, 3)
+                    .doing_to("use the mount for", target)?;
+                Ok((mount, false))
             }
             Source::Path { path } => {
                 let mount = copy(path).doing_to("open the source", path)?;

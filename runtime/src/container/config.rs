@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::error::{Context, Error, Result};
 use super::id::ContainerId;
 use super::log::LogLimits;
+use super::policy::{DeviceConfig, HealthConfig, LogDriver, RestartPolicy};
 use super::ports::{ContainerPort, PortMapping};
 use super::state::{Moment, write_atomically};
 use crate::Propagation;
+use crate::cgroup::Limits;
 
 /// The name of the file.
 const FILE: &str = "config.json";
@@ -63,6 +65,49 @@ pub struct Config {
     pub seccomp_unconfined: bool,
     /// How large its log may grow.
     pub log: LogLimits,
+    /// What becomes of its output.
+    #[serde(default)]
+    pub log_driver: LogDriver,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// What tells whether it is well.
+    #[serde(default)]
+    pub health: Option<HealthConfig>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How readily the kernel ends it when memory is short.
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
+    /// Puts a process in front that reaps orphans.
+    #[serde(default)]
+    pub init: bool,
+    /// Device nodes of the host.
+    #[serde(default)]
+    pub devices: Vec<DeviceConfig>,
+    /// Kernel settings of its namespaces.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+    /// Notes for other programs.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// `--cap-add`, `--cap-drop`, `--group-add` and `--security-opt` as they were given.
+    #[serde(default)]
+    pub given: Given,
+}
+
+/// Flags whose words `inspect` repeats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// `--cap-add`.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`.
+    pub cap_drop: Vec<String>,
+    /// `--group-add`.
+    pub groups: Vec<String>,
+    /// `--security-opt`.
+    pub security: Vec<String>,
 }
 
 /// The image of a container, as it was when the container was made.
@@ -281,6 +326,16 @@ pub(crate) mod tests {
             privileged: false,
             seccomp_unconfined: false,
             log: LogLimits::default(),
+            log_driver: LogDriver::default(),
+            restart: RestartPolicy::default(),
+            health: None,
+            limits: Limits::default(),
+            oom_score_adj: None,
+            init: false,
+            devices: Vec::new(),
+            sysctls: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            given: Given::default(),
         }
     }
 

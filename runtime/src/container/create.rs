@@ -1,5 +1,6 @@
 //! Making a container: an image's configuration and the command line's wishes, combined by docker's rules.
 
+mod keeping;
 mod options;
 mod settings;
 
@@ -8,7 +9,7 @@ use std::path::Path;
 
 use kiln_store::{Image, Store};
 
-pub use options::{CreateOptions, Created};
+pub use options::{CreateOptions, Created, HealthOptions, LimitOptions};
 
 use super::Containers;
 use super::config::{Config, MountConfig, MountOrigin};
@@ -31,7 +32,13 @@ impl Containers {
         let id = ContainerId::random()?;
         let name = self.choose_name(options)?;
         let tree = ImageTree::open(&self.store, image.config.diff_ids())?;
-        let user = tree.user(options.user.as_deref().unwrap_or(&image.config.config.user))?;
+        let mut user = tree.user(options.user.as_deref().unwrap_or(&image.config.config.user))?;
+        for group in &options.groups {
+            let number = tree.group(group)?;
+            if !user.ids.groups.contains(&number) {
+                user.ids.groups.push(number);
+            }
+        }
         let mut settled = settings::settle(&id, &name, image, reference, options, &user)?;
         let others = self.volumes_from(&options.volumes_from)?;
         settled.config.mounts = self.settle_mounts(settled.mounts, &others, &tree)?;

@@ -78,6 +78,11 @@ impl<'a> ImageTree<'a> {
         find_user(&self.view, user)
     }
 
+    /// Looks a group up, by name or number.
+    pub(crate) fn group(&self, group: &str) -> Result<u32> {
+        Ok(accounts::owner(&self.view, &format!("0:{group}"))?.1)
+    }
+
     /// Makes the writable directory of a container in `directory`, with `upper` as the image's root is, the working directory in
     /// it if the image has none of that name, and `work` beside it.
     pub(crate) fn make_upper(&self, directory: &Path, cwd: &str) -> Result<()> {

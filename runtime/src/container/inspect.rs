@@ -7,10 +7,12 @@ use serde_json::{Map, Value, json};
 use super::config::{MountConfig, MountOrigin};
 use super::containers::Container;
 use super::error::Result;
+use super::policy::{DeviceConfig, LogDriver};
 use super::signals::signal_name;
-use super::state::{Moment, State, Status, ZERO_TIME};
+use super::state::{HealthState, Moment, State, Status, ZERO_TIME};
 use super::volumes::data_directory;
 use crate::Capabilities;
+use crate::cgroup::Limits;
 
 impl Container {
     /// The whole of what scripts ask for.
@@ -31,7 +33,7 @@ impl Container {
             "HostsPath": "",
             "LogPath": self.log_directory(),
             "Name": format!("/{}", config.name),
-            "RestartCount": 0,
+            "RestartCount": state.restart_count,
             "Driver": "overlay2",
             "Platform": "linux",
             "HostConfig": self.host_config(),
@@ -62,11 +64,29 @@ impl Container {
             "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
             "NetworkMode": config.network.word(),
             "PortBindings": bindings,
-            "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+            "RestartPolicy": { "Name": config.restart.word(), "MaximumRetryCount": config.restart.most() },
             "AutoRemove": config.auto_remove,
             "Privileged": config.privileged,
             "ReadonlyRootfs": config.read_only,
             "ShmSize": config.shm_size,
+            "Memory": config.limits.memory.unwrap_or(0),
+            "MemorySwap": memory_swap(&config.limits),
+            "NanoCpus": config.limits.cpu_quota.map_or(0, |quota| quota * NANO_CPUS_PER_MICROSECOND),
+            "CpuShares": config.limits.cpu_shares.unwrap_or(0),
+            "PidsLimit": config.limits.processes,
+            "OomScoreAdj": config.oom_score_adj.unwrap_or(0),
+            "Init": config.init,
+            "CapAdd": given(&config.given.cap_add),
+            "CapDrop": given(&config.given.cap_drop),
+            "GroupAdd": given(&config.given.groups),
+            "SecurityOpt": given(&config.given.security),
+            "Sysctls": config.sysctls,
+            "Annotations": config.annotations,
+            "Devices": config.devices.iter().map(device_json).collect::<Vec<_>>(),
+            "LogConfig": {
+                "Type": match config.log_driver { LogDriver::Kept => "json-file", LogDriver::None => "none" },
+                "Config": { "max-size": config.log.segment.to_string(), "max-file": (config.log.total / config.log.segment.max(1)).to_string() },
+            },
             "Dns": config.dns.servers,
             "DnsOptions": config.dns.options,
             "DnsSearch": config.dns.search,
@@ -102,6 +122,14 @@ impl Container {
             "WorkingDir": process.cwd,
             "Entrypoint": if process.entrypoint.is_empty() { Value::Null } else { json!(process.entrypoint) },
             "Labels": config.labels,
+            "Healthcheck": config.health.as_ref().map(|health| json!({
+                "Test": health.test,
+                "Interval": nanoseconds(health.interval),
+                "Timeout": nanoseconds(health.timeout),
+                "StartPeriod": nanoseconds(health.start_period),
+                "StartInterval": nanoseconds(health.start_interval),
+                "Retries": health.retries,
+            })),
             "StopSignal": signal_name(config.stop_signal),
             "StopTimeout": config.stop_timeout,
         })
@@ -159,15 +187,65 @@ impl Container {
     }
 }
 
+/// `NanoCpus` counts billionths of a processor: each microsecond of a period of 100 ms is so many.
+const NANO_CPUS_PER_MICROSECOND: u64 = 1_000_000_000 / Limits::CPU_PERIOD;
+
+/// Memory and swap together, -1 without a limit, as docker counts.
+fn memory_swap(limits: &Limits) -> i64 {
+    match (limits.memory, limits.swap) {
+        (None, _) => 0,
+        (_, Some(Limits::NO_LIMIT)) => -1,
+        (Some(memory), swap) => {
+            i64::try_from(memory.saturating_add(swap.unwrap_or(memory))).unwrap_or(i64::MAX)
+        }
+    }
+}
+
+fn nanoseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn given(words: &[String]) -> Value {
+    if words.is_empty() {
+        Value::Null
+    } else {
+        json!(words)
+    }
+}
+
+fn device_json(device: &DeviceConfig) -> Value {
+    json!({
+        "PathOnHost": device.source,
+        "PathInContainer": device.target,
+        "CgroupPermissions": if device.read_only { "rm" } else { "rwm" },
+    })
+}
+
+fn health_json(health: &HealthState) -> Value {
+    let entries = health.log.iter().map(|entry| {
+        json!({
+            "Start": entry.start.rfc3339(),
+            "End": entry.end.rfc3339(),
+            "ExitCode": entry.exit_code,
+            "Output": entry.output,
+        })
+    });
+    json!({
+        "Status": health.status.word(),
+        "FailingStreak": health.failing_streak,
+        "Log": entries.collect::<Vec<_>>(),
+    })
+}
+
 fn state_json(state: &State) -> Value {
     let time =
         |moment: Option<Moment>| moment.map_or_else(|| ZERO_TIME.to_owned(), Moment::rfc3339);
     let running = state.status == Status::Running;
-    json!({
-        "Status": state.status.word(),
+    let mut json = json!({
+        "Status": state.word(),
         "Running": running,
-        "Paused": false,
-        "Restarting": false,
+        "Paused": state.paused,
+        "Restarting": state.restarting,
         "OOMKilled": state.oom_killed,
         "Dead": false,
         "Pid": state.init.as_ref().map_or(0, |init| init.pid),
@@ -176,7 +254,11 @@ fn state_json(state: &State) -> Value {
         "Error": state.error,
         "StartedAt": time(state.started),
         "FinishedAt": time(state.finished),
-    })
+    });
+    if let Some(health) = &state.health {
+        json["Health"] = health_json(health);
+    }
+    json
 }
 
 fn volumes_json(mounts: &[MountConfig]) -> Value {

@@ -22,7 +22,7 @@ use super::removal;
 use super::session::Session;
 use super::signals::{KILL, parse_signal};
 use super::start::{Attach, Pipes};
-use super::state::Status;
+use super::state::{State, Status};
 use crate::WindowSize;
 
 /// How long a removal waits before it asks again for a lock that a starting or ending monitor holds.
@@ -212,6 +212,13 @@ impl Container {
             }
             None => return Ok(()),
         };
+        if let Ok(State {
+            cgroup: Some(cgroup),
+            ..
+        }) = State::read(&self.directory)
+        {
+            cgroup.remove();
+        }
         // Its name may have changed meanwhile.
         let config = Config::read(&self.directory).unwrap_or_else(|_| self.config.clone());
         removal::remove(self.root(), &config, volumes || self.config.auto_remove)

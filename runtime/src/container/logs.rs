@@ -13,6 +13,7 @@ use super::control::{Channel, Reply, Request};
 use super::error::{Context, Error, Result};
 use super::lock;
 use super::log::{LogLine, LogOptions, LogPrinter, LogReader};
+use super::policy::LogDriver;
 use super::state::Status;
 
 /// Room for the events of one read; their content does not matter.
@@ -26,6 +27,11 @@ impl Container {
         options: &LogOptions,
         print: &mut dyn FnMut(&LogLine) -> std::io::Result<()>,
     ) -> Result<()> {
+        if self.config.log_driver == LogDriver::None {
+            return Err(Error::Invalid(
+                "configured logging driver does not support reading".to_owned(),
+            ));
+        }
         let directory = self.log_directory();
         let (mut reader, skip) = match options.tail {
             Some(lines) => LogReader::open_at_tail(&directory, lines)?,

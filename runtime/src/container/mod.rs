@@ -38,6 +38,7 @@ pub mod monitor;
 mod mounts;
 mod name_files;
 mod names;
+mod policy;
 mod ports;
 mod processes;
 mod proxy;
@@ -54,10 +55,10 @@ mod summary;
 mod volumes;
 
 pub use config::{
-    Config, DnsConfig, ImageOrigin, MountConfig, MountOrigin, NetworkMode, ProcessConfig,
+    Config, DnsConfig, Given, ImageOrigin, MountConfig, MountOrigin, NetworkMode, ProcessConfig,
 };
 pub use containers::{Container, Containers};
-pub use create::{CreateOptions, Created};
+pub use create::{CreateOptions, Created, HealthOptions, LimitOptions};
 pub use detach_keys::DetachKeys;
 pub use error::{Error, Result};
 pub use id::ContainerId;
@@ -65,11 +66,12 @@ pub use lifecycle::ExecOptions;
 pub use limits::parse_rlimit;
 pub use log::{LogLimits, LogLine, LogOptions, Stream};
 pub use name_files::HostFiles;
+pub use policy::{DeviceConfig, HealthConfig, LogDriver, RestartPolicy};
 pub use ports::{BoundPort, ContainerPort, PortMapping, Protocol};
 pub use processes::ProcessStat;
-pub use quantity::{human_duration, parse_size};
+pub use quantity::{human_duration, parse_duration, parse_size};
 pub use session::{Local, Session, SessionEnd, TerminalHandle};
 pub use signals::parse_signal;
 pub use start::{Attach, StartOptions};
-pub use state::{Moment, ProcessIdentity, State, Status};
+pub use state::{HealthEntry, HealthState, HealthStatus, Moment, ProcessIdentity, State, Status};
 pub use volumes::{Volume, Volumes};

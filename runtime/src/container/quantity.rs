@@ -1,5 +1,7 @@
 //! Sizes and durations as people write and read them, docker's way.
 
+use std::time::Duration;
+
 use super::error::{Error, Result};
 
 /// Reads `64m`, `1g`, `512k`, `100b` or plain bytes.
@@ -19,6 +21,41 @@ pub fn parse_size(text: &str) -> Result<u64> {
     };
     let number: u64 = digits.parse().map_err(|_| invalid())?;
     number.checked_mul(1 << shift).ok_or_else(invalid)
+}
+
+/// Reads Go's notation of a time span: `1h30m`, `100ms`, `1.5s`.
+pub fn parse_duration(text: &str) -> Result<Duration> {
+    let invalid = || Error::Invalid(format!("invalid duration: \"{text}\""));
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut sum = 0.0;
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|character: char| !character.is_ascii_digit() && character != '.')
+            .ok_or_else(invalid)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
+        rest = &rest[digits..];
+        let unit = rest
+            .find(|character: char| character.is_ascii_digit() || character == '.')
+            .unwrap_or(rest.len());
+        sum += number
+            * match &rest[..unit] {
+                "ns" => 1e-9,
+                "us" | "µs" => 1e-6,
+                "ms" => 1e-3,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                _ => return Err(invalid()),
+            };
+        rest = &rest[unit..];
+    }
+    if text.is_empty() {
+        return Err(invalid());
+    }
+    Duration::try_from_secs_f64(sum).map_err(|_| invalid())
 }
 
 /// A time span in docker's words: `Less than a second`, `About an hour`, `3 weeks`.
@@ -59,6 +96,26 @@ mod tests {
         }
         for text in ["", "m", "-1", "1.5x", "99999999999t"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_of_go() {
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("100ms", 100),
+            ("1.5s", 1500),
+            ("1m30s", 90_000),
+            ("2h", 7_200_000),
+        ] {
+            assert_eq!(
+                parse_duration(text).unwrap().as_millis(),
+                milliseconds,
+                "{text}"
+            );
+        }
+        for text in ["", "5", "s", "-1s", "1d", "1..s"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

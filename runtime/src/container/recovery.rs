@@ -39,6 +39,9 @@ impl Container {
             } else {
                 REBOOTED
             };
+            if let Some(cgroup) = state.cgroup.take() {
+                cgroup.remove();
+            }
             state.exit(None, reason);
             state.write(&self.directory, true)?;
         }

@@ -24,6 +24,7 @@ pub struct Session {
     terminal: bool,
     /// Whether the streams end with the process: those of a container do, an exec may leave others behind that hold them.
     until_end: bool,
+    warnings: Vec<String>,
 }
 
 /// The caller's side of a session.
@@ -80,7 +81,18 @@ impl Session {
             input,
             terminal: config.process.terminal,
             until_end,
+            warnings: Vec::new(),
         }
+    }
+
+    pub(super) fn warn(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// What could not be done as it was asked for.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Says whether the processes have a terminal; an exec's may differ from its container's.

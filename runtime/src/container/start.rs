@@ -2,6 +2,8 @@
 
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -17,6 +19,7 @@ use super::log::Stream;
 use super::name_files::{self, HostFiles};
 use super::session::Session;
 use super::state::{Status, boot_id};
+use crate::cgroup::{Cgroup, Created};
 use crate::{Launcher, MountSource, WindowSize};
 
 /// Which of a container's streams the caller wants to be connected to.
@@ -77,10 +80,17 @@ impl Containers {
             user_xattrs: image_tree::user_xattrs(&self.store),
             attach,
             size: (options.size.rows, options.size.columns),
+            cgroup: None,
+        };
+        let created = self.make_cgroup(container)?;
+        let request = StartRequest {
+            cgroup: created.cgroup.as_ref().map(Cgroup::record),
+            ..request
         };
         let message =
             serde_json::to_vec(&request).map_err(|error| Error::Invalid(error.to_string()))?;
-        let channel = self.spawn_monitor(launcher, config, &message, &pipes)?;
+        let channel =
+            self.spawn_monitor(launcher, config, &message, &pipes, created.cgroup.as_ref())?;
         let Pipes { readers, writers } = pipes;
         drop(writers);
         match channel
@@ -93,13 +103,22 @@ impl Containers {
                 readers,
                 descriptors.into_iter().next(),
                 true,
-            )),
-            Some((Reply::Failed(error), _)) => Err(self.name_port_owner(error.into())),
-            Some(_) => Err(Error::Failed(format!(
-                "the monitor of container {} gave a strange answer",
-                config.name
-            ))),
-            None => Err(Error::MonitorLost(config.name.clone())),
+            )
+            .warn(created.unmet.iter().map(ToString::to_string).collect())),
+            failed => {
+                if let Some(cgroup) = &created.cgroup {
+                    // Nobody is in it. What can't be removed now is by the next start.
+                    let _ = cgroup.remove();
+                }
+                Err(match failed {
+                    Some((Reply::Failed(error), _)) => self.name_port_owner(error.into()),
+                    Some(_) => Error::Failed(format!(
+                        "the monitor of container {} gave a strange answer",
+                        config.name
+                    )),
+                    None => Error::MonitorLost(config.name.clone()),
+                })
+            }
         }
     }
 
@@ -109,6 +128,7 @@ impl Containers {
         config: &Config,
         message: &[u8],
         pipes: &Pipes,
+        cgroup: Option<&Cgroup>,
     ) -> Result<Channel> {
         let (ours, theirs) =
             Channel::pair().context(|| "making a connection to the monitor".to_owned())?;
@@ -121,10 +141,20 @@ impl Containers {
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd(), null.as_fd()];
         descriptors.extend(pipes.writers.iter().map(AsFd::as_fd));
         descriptors.extend(mounts.iter().map(|mount| mount.as_fd()));
+        descriptors.extend(cgroup.iter().flat_map(|cgroup| cgroup.descriptors()));
         launcher
             .spawn_monitor(message, &descriptors)
             .map_err(|error| Error::Failed(error.to_string()))?;
         Ok(ours)
+    }
+
+    /// Makes the cgroup that the container's limits need. One that an earlier run left is removed first.
+    fn make_cgroup(&self, container: &Container) -> Result<Created> {
+        if let Some(left) = container.state()?.cgroup {
+            left.remove();
+        }
+        let name = format!("kiln-{}", container.id());
+        Ok(Cgroup::create(&name, &container.config().limits))
     }
 
     /// Adds to a port conflict which container has the port, if one has.
@@ -167,7 +197,31 @@ fn detach_binds(config: &Config) -> Result<Vec<Arc<OwnedFd>>> {
             mounts.push(mount);
         }
     }
+    for device in &config.devices {
+        mounts.push(detach_device(&device.source)?);
+    }
     Ok(mounts)
+}
+
+/// The mount of a device node, and of nothing else.
+fn detach_device(path: &Path) -> Result<Arc<OwnedFd>> {
+    let describe = || {
+        format!(
+            "error gathering device information while adding custom device \"{}\"",
+            path.display()
+        )
+    };
+    let kind = std::fs::metadata(path).context(describe)?.file_type();
+    if !kind.is_char_device() && !kind.is_block_device() {
+        return Err(Error::Invalid(format!("{}: not a device node", describe())));
+    }
+    match MountSource::detach_path(path, false).context(describe)? {
+        MountSource::Detached { mount, .. } => Ok(mount),
+        _ => Err(Error::Invalid(format!(
+            "{}: it can't be mounted",
+            describe()
+        ))),
+    }
 }
 
 /// The pipes of an attached client.

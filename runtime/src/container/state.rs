@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Context, Error, Result};
 use super::ports::BoundPort;
+use crate::cgroup::CgroupRecord;
 
 /// Exit code reported for a container whose own was lost, as docker gives after a reboot.
 pub const LOST_EXIT_CODE: i32 = 255;
@@ -71,6 +72,78 @@ pub struct ProcessIdentity {
     pub pidfd_inode: Option<u64>,
 }
 
+/// What health checks have found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// Nothing is known yet.
+    #[default]
+    Starting,
+    /// The last check succeeded.
+    Healthy,
+    /// Too many checks in a row have failed.
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// Docker's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// One health check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthEntry {
+    /// When it began.
+    pub start: Moment,
+    /// When it ended.
+    pub end: Moment,
+    /// 0 when all is well, -1 for one that could not be finished.
+    pub exit_code: i32,
+    /// What it said.
+    pub output: String,
+}
+
+/// A container's health.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthState {
+    /// What is believed now.
+    pub status: HealthStatus,
+    /// Failures in a row.
+    pub failing_streak: u32,
+    /// The last checks, the newest last.
+    pub log: Vec<HealthEntry>,
+}
+
+impl HealthState {
+    /// Draws the conclusion of a check. `retries` failures in a row make it unhealthy; `tolerant` ones at its start do not count.
+    pub(crate) fn note(
+        &mut self,
+        entry: HealthEntry,
+        retries: u32,
+        tolerant: bool,
+        remembered: usize,
+    ) {
+        if entry.exit_code == 0 {
+            self.status = HealthStatus::Healthy;
+            self.failing_streak = 0;
+        } else if !(tolerant && self.status == HealthStatus::Starting) {
+            self.failing_streak = self.failing_streak.saturating_add(1);
+            if self.failing_streak >= retries {
+                self.status = HealthStatus::Unhealthy;
+            }
+        }
+        self.log.push(entry);
+        let too_many = self.log.len().saturating_sub(remembered);
+        self.log.drain(..too_many);
+    }
+}
+
 /// The changing part of a container's record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -84,6 +157,21 @@ pub struct State {
     pub init: Option<ProcessIdentity>,
     /// How the first process ended; `None` while it runs and when the code was lost.
     pub exit_code: Option<i32>,
+    /// It has ended and its monitor is about to start it again.
+    #[serde(default)]
+    pub restarting: bool,
+    /// So often its monitor has started it again.
+    #[serde(default)]
+    pub restart_count: u32,
+    /// Its processes are frozen.
+    #[serde(default)]
+    pub paused: bool,
+    /// What its health checks say, if it has any.
+    #[serde(default)]
+    pub health: Option<HealthState>,
+    /// Its cgroup, if it has one of its own.
+    #[serde(default)]
+    pub cgroup: Option<CgroupRecord>,
     /// Whether the kernel killed it for its memory.
     pub oom_killed: bool,
     /// Why it could not be started, or why its exit code is unknown.
@@ -109,6 +197,11 @@ impl State {
             monitor: None,
             init: None,
             exit_code: None,
+            restarting: false,
+            restart_count: 0,
+            paused: false,
+            health: None,
+            cgroup: None,
             oom_killed: false,
             error: String::new(),
             started: None,
@@ -135,6 +228,7 @@ impl State {
             started: Some(Moment::now()),
             finished: self.finished,
             ports,
+            cgroup: self.cgroup.take(),
             ..Self::created()
         };
     }
@@ -152,6 +246,8 @@ impl State {
     /// Enters the exited state; `exit_code` is `None` when it was lost.
     pub fn exit(&mut self, exit_code: Option<i32>, error: &str) {
         self.status = Status::Exited;
+        self.restarting = false;
+        self.paused = false;
         self.exit_code = exit_code;
         error.clone_into(&mut self.error);
         self.finished = Some(Moment::now());
@@ -160,11 +256,31 @@ impl State {
         self.ports.clear();
     }
 
+    /// It has ended, and will be started again.
+    pub fn rest(&mut self, exit_code: Option<i32>, error: &str) {
+        self.restarting = true;
+        self.paused = false;
+        self.exit_code = exit_code;
+        error.clone_into(&mut self.error);
+        self.finished = Some(Moment::now());
+        self.init = None;
+    }
+
+    /// Docker's word for its place in life.
+    pub fn word(&self) -> &'static str {
+        match self.status {
+            Status::Running if self.restarting => "restarting",
+            Status::Running if self.paused => "paused",
+            status => status.word(),
+        }
+    }
+
     /// The exit code as docker shows it: 0 before the end, 255 for one that was lost.
     pub fn shown_exit_code(&self) -> i32 {
         match self.status {
             Status::Exited => self.exit_code.unwrap_or(LOST_EXIT_CODE),
             Status::Created => self.exit_code.unwrap_or(0),
+            Status::Running if self.restarting => self.exit_code.unwrap_or(LOST_EXIT_CODE),
             Status::Running => 0,
         }
     }
@@ -236,6 +352,28 @@ mod tests {
             pid,
             pidfd_inode: Some(7),
         }
+    }
+
+    #[test]
+    fn health_follows_the_checks() {
+        let mut health = HealthState::default();
+        let mut check = |exit_code: i32, tolerant: bool| {
+            let entry = HealthEntry {
+                start: Moment(1),
+                end: Moment(2),
+                exit_code,
+                output: String::new(),
+            };
+            health.note(entry, 2, tolerant, 3);
+            (health.status, health.failing_streak, health.log.len())
+        };
+        assert_eq!(check(1, true), (HealthStatus::Starting, 0, 1));
+        assert_eq!(check(1, false), (HealthStatus::Starting, 1, 2));
+        assert_eq!(check(0, false), (HealthStatus::Healthy, 0, 3));
+        // Once it was well, failures count also at its start.
+        assert_eq!(check(1, true), (HealthStatus::Healthy, 1, 3));
+        assert_eq!(check(-1, false), (HealthStatus::Unhealthy, 2, 3));
+        assert_eq!(check(0, false), (HealthStatus::Healthy, 0, 3));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::containers::Container;
 use super::error::{Context, Result};
 use super::ports::{BoundPort, ContainerPort};
 use super::quantity::human_duration;
-use super::state::{Moment, State, Status};
+use super::state::{HealthStatus, Moment, State, Status};
 
 impl Container {
     /// `Up 5 minutes`, `Exited (0) 2 hours ago`, `Created`.
@@ -18,7 +18,22 @@ impl Container {
         };
         match state.status {
             Status::Created => "Created".to_owned(),
-            Status::Running => format!("Up {}", since(state.started)),
+            Status::Running if state.restarting => format!(
+                "Restarting ({}) {} ago",
+                state.shown_exit_code(),
+                since(state.finished)
+            ),
+            Status::Running => {
+                let health = match &state.health {
+                    _ if state.paused => " (Paused)".to_owned(),
+                    None => String::new(),
+                    Some(health) if health.status == HealthStatus::Starting => {
+                        " (health: starting)".to_owned()
+                    }
+                    Some(health) => format!(" ({})", health.status.word()),
+                };
+                format!("Up {}{health}", since(state.started))
+            }
             Status::Exited => format!(
                 "Exited ({}) {} ago",
                 state.shown_exit_code(),

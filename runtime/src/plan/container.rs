@@ -53,6 +53,19 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
         scoped: spec.network == Network::Host,
     };
     operations.extend(confinement.operations(streams)?);
+    if spec.init {
+        operations.push(Operation::Init);
+    }
+    let settings = settings(spec)?;
+    if !settings.is_empty() {
+        // They are written before /proc is protected.
+        let after = operations
+            .iter()
+            .position(|operation| matches!(operation, Operation::Mask { .. } | Operation::Session))
+            .unwrap_or(ahead);
+        operations.splice(after..after, settings);
+        ahead = 0;
+    }
     let (cgroup, moves) = confine::cgroup(spec.cgroup.as_ref(), &mut attached);
     if cgroup.is_some() || !moves.is_empty() {
         // A cgroup is entered at birth.
@@ -78,6 +91,27 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
         },
         fds: attached.fds,
     })
+}
+
+/// The kernel's settings that a spec asks for.
+fn settings(spec: &Spec) -> Result<Vec<Operation>, LaunchError> {
+    let mut operations = Vec::new();
+    for (name, value) in &spec.settings {
+        operations.push(Operation::Setting {
+            path: c_string("setting", format!("sys/{}", name.replace('.', "/")))?,
+            value: c_string("setting", value.clone())?,
+            required: true,
+        });
+    }
+    if let Some(score) = spec.oom_score_adj {
+        // The process is the first of its namespace.
+        operations.push(Operation::Setting {
+            path: constant("1/oom_score_adj"),
+            value: constant(&score.to_string()),
+            required: false,
+        });
+    }
+    Ok(operations)
 }
 
 /// What can be done for such a container before it is asked for.

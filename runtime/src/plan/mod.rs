@@ -147,6 +147,14 @@ pub(crate) enum Operation {
         root: KernelRoot,
         paths: Vec<CString>,
     },
+    /// Writes what the user asked for below `/proc`; what `required` does not need may be refused.
+    Setting {
+        path: CString,
+        value: CString,
+        required: bool,
+    },
+    /// Becomes a process that reaps orphans and passes signals on to a child, which goes on.
+    Init,
     /// Makes paths below `/proc` read-only.
     ReadOnlyPaths {
         root: KernelRoot,
@@ -221,6 +229,8 @@ wire_enum!(Operation {
     22 => Overlay { overlay },
     23 => Cgroup { moves, namespace },
     24 => Assemble,
+    25 => Setting { path, value, required },
+    26 => Init,
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -261,12 +271,15 @@ pub(crate) enum Source {
     },
     /// The private file with this index.
     Content { index: u32 },
+    /// The detached mount of a device node with this index.
+    Device { fd: u32 },
 }
 wire_enum!(Source {
     1 => Detached { fd, directory },
     2 => Path { path },
     3 => Tmpfs { size, mode, uid, gid },
     4 => Content { index },
+    5 => Device { fd },
 });
 
 /// One of the kernel's own file systems.
@@ -308,6 +321,8 @@ impl Operation {
             Self::Mount { .. } => "mounts",
             Self::Loopback => "loopback",
             Self::Sysctl { .. } => "settings",
+            Self::Setting { .. } => "settings",
+            Self::Init => "init",
             Self::Mask { .. } => "masked paths",
             Self::ReadOnlyPaths { .. } => "read-only paths",
             Self::ReadOnlyRoot => "read-only root",

@@ -190,6 +190,9 @@ fn one(site: &Site, mount: &Mount, attached: &mut Attachments) -> Result<Operati
         MountSource::Content(content) => Source::Content {
             index: attached.content(content),
         },
+        MountSource::Device(node) => Source::Device {
+            fd: attached.fd(Arc::clone(node)),
+        },
     };
     Ok(Operation::Mount {
         target: c_string("mount target", mount.target.clone())?,

@@ -52,6 +52,16 @@ pub fn block_all() {
     }
 }
 
+/// Lets every signal through again.
+pub fn unblock_all() {
+    // SAFETY: only the mask of this thread changes.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
 /// A signal that was taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::Error;
 use crate::WindowSize;
+use crate::cgroup::CgroupRecord;
 
 /// Which of a container's streams a client wants. Each wanted output is one descriptor: the writing end of a pipe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub(crate) struct AttachRequest {
 }
 
 /// The first message to a monitor, given at its birth. Descriptors: the connection to the command that started it, the pipes of
-/// `attach`, the detached mounts in the order of the container's mounts.
+/// `attach`, the detached mounts in the order of the container's mounts and devices, those of the cgroup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StartRequest {
     /// The container.
@@ -38,6 +39,8 @@ pub(crate) struct StartRequest {
     pub attach: AttachRequest,
     /// Size of the terminal.
     pub size: (u16, u16),
+    /// The cgroup that was made for it.
+    pub cgroup: Option<CgroupRecord>,
 }
 
 /// A process to execute in a running container.
@@ -79,6 +82,8 @@ pub(crate) enum Request {
     },
     /// Tell when it has ended.
     Wait,
+    /// Write down that its processes were frozen, or that they go on.
+    Paused(bool),
     /// Give its streams. Answered now, and again at its end.
     Attach(AttachRequest),
     /// Execute a process. Answered when it runs, and again at its end.

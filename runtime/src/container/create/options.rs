@@ -1,7 +1,6 @@
 //! What can be asked of a new container.
 
 use super::super::id::ContainerId;
-use super::super::log::LogLimits;
 
 /// The wishes of `create` and `run`. Values that have a notation of their own are given as the user wrote them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,8 +71,66 @@ pub struct CreateOptions {
     pub open_stdin: bool,
     /// Closes standard input when its first client leaves: `run -i` in the foreground.
     pub stdin_once: bool,
-    /// How large the log may grow.
-    pub log: LogLimits,
+    /// `--log-driver`.
+    pub log_driver: Option<String>,
+    /// `--log-opt`, as `key=value`.
+    pub log_options: Vec<String>,
+    /// `--memory` and its kin.
+    pub limits: LimitOptions,
+    /// `--oom-score-adj`.
+    pub oom_score_adj: Option<i32>,
+    /// `--health-cmd` and its kin.
+    pub health: HealthOptions,
+    /// `--restart`.
+    pub restart: Option<String>,
+    /// `--init`.
+    pub init: bool,
+    /// `--device`.
+    pub devices: Vec<String>,
+    /// `--group-add`, names or numbers.
+    pub groups: Vec<String>,
+    /// `--sysctl`, as `name=value`.
+    pub sysctls: Vec<String>,
+    /// `--annotation`, as `key=value`.
+    pub annotations: Vec<String>,
+}
+
+/// What a container may use, as the user wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitOptions {
+    /// `--memory`.
+    pub memory: Option<String>,
+    /// `--memory-swap`: memory and swap together; -1 is no limit of swap.
+    pub memory_swap: Option<String>,
+    /// `--cpus`.
+    pub cpus: Option<String>,
+    /// `--cpu-quota`, microseconds of each period.
+    pub cpu_quota: Option<i64>,
+    /// `--cpu-period`, microseconds.
+    pub cpu_period: Option<u64>,
+    /// `--cpu-shares`.
+    pub cpu_shares: Option<u64>,
+    /// `--pids-limit`; -1 is no limit.
+    pub pids_limit: Option<i64>,
+}
+
+/// How to find out whether a container is well, as the user wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthOptions {
+    /// `--health-cmd`.
+    pub command: Option<String>,
+    /// `--health-interval`.
+    pub interval: Option<String>,
+    /// `--health-timeout`.
+    pub timeout: Option<String>,
+    /// `--health-start-period`.
+    pub start_period: Option<String>,
+    /// `--health-start-interval`.
+    pub start_interval: Option<String>,
+    /// `--health-retries`.
+    pub retries: Option<u32>,
+    /// `--no-healthcheck`.
+    pub disabled: bool,
 }
 
 /// A new container.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use kiln_store::{ContainerConfig as ImageSettings, Image};
 
-use super::super::config::{Config, DnsConfig, ImageOrigin, NetworkMode, ProcessConfig};
+use super::super::config::{Config, DnsConfig, Given, ImageOrigin, NetworkMode, ProcessConfig};
 use super::super::environment;
 use super::super::error::{Error, Result};
 use super::super::id::ContainerId;
@@ -16,11 +16,12 @@ use super::super::image_tree::User;
 use super::super::limits::parse_ulimit;
 use super::super::mounts::MountRequest;
 use super::super::name_files::parse_extra_host;
+use super::super::policy::{DeviceConfig, RestartPolicy};
 use super::super::ports::{ContainerPort, PortMapping};
 use super::super::quantity::parse_size;
 use super::super::signals::{TERM, parse_signal};
 use super::super::state::Moment;
-use super::CreateOptions;
+use super::{CreateOptions, keeping};
 use crate::{Capabilities, Spec};
 
 /// A container's configuration, but for its volumes, which are still to be made.
@@ -44,13 +45,37 @@ pub(super) fn settle(
     user: &User,
 ) -> Result<Settled> {
     let settings = &image.config.config;
+    keeping::check_names(options)?;
     let network = network(options.network.as_deref())?;
+    let restart = RestartPolicy::parse(options.restart.as_deref().unwrap_or_default())?;
+    if options.auto_remove && restart != RestartPolicy::No {
+        return Err(Error::Invalid(
+            "conflicting options: cannot specify both --restart and --rm".to_owned(),
+        ));
+    }
+    let (log_driver, log) = keeping::log(options.log_driver.as_deref(), &options.log_options)?;
     let (ports, exposed_ports) = ports(settings, options)?;
     let mut warnings = Vec::new();
     if network == NetworkMode::Host && !ports.is_empty() {
         warnings.push("Published ports are discarded when using host network mode".to_owned());
     }
     let security = Security::parse(&options.security_opt)?;
+    for option in &security.ignored {
+        warnings.push(format!(
+            "--security-opt {option} is without effect: kiln applies no AppArmor profiles and SELinux labels"
+        ));
+    }
+    let devices = options
+        .devices
+        .iter()
+        .map(|text| DeviceConfig::parse(text))
+        .collect::<Result<Vec<_>>>()?;
+    for device in devices.iter().filter(|device| device.read_only) {
+        warnings.push(format!(
+            "the container may also write to {}: kiln does not limit what is done with a device",
+            device.target
+        ));
+    }
     let mounts = mounts(settings, options)?;
     if mounts.iter().any(|mount| mount.relabel) && Path::new(SELINUX).exists() {
         warnings.push(
@@ -99,13 +124,38 @@ pub(super) fn settle(
             .map_or(Ok(Spec::DEFAULT_SHM_SIZE), parse_size)?,
         privileged: options.privileged,
         seccomp_unconfined: security.seccomp_unconfined,
-        log: options.log,
+        log,
+        log_driver,
+        restart,
+        health: keeping::health(settings, &options.health)?,
+        limits: keeping::limits(&options.limits)?,
+        oom_score_adj: oom_score(options.oom_score_adj)?,
+        init: options.init,
+        devices,
+        sysctls: keeping::sysctls(&options.sysctls, network)?,
+        annotations: labels(&BTreeMap::new(), &options.annotations)?,
+        given: Given {
+            cap_add: options.cap_add.clone(),
+            cap_drop: options.cap_drop.clone(),
+            groups: options.groups.clone(),
+            security: options.security_opt.clone(),
+        },
     };
     Ok(Settled {
         config,
         mounts,
         warnings,
     })
+}
+
+/// The kernel's range of `/proc/self/oom_score_adj`.
+fn oom_score(score: Option<i32>) -> Result<Option<i32>> {
+    match score {
+        Some(score) if !(-1000..=1000).contains(&score) => Err(Error::Invalid(format!(
+            "Invalid value {score}, range for oom score adj is [-1000, 1000]"
+        ))),
+        score => Ok(score),
+    }
 }
 
 fn process(
@@ -319,6 +369,8 @@ fn capabilities(options: &CreateOptions) -> Result<Capabilities> {
 struct Security {
     no_new_privileges: bool,
     seccomp_unconfined: bool,
+    /// What kiln has no means for.
+    ignored: Vec<String>,
 }
 
 impl Security {
@@ -331,6 +383,10 @@ impl Security {
                 "seccomp=unconfined" => security.seccomp_unconfined = true,
                 // No profile of these is applied, so there is nothing to take away.
                 "apparmor=unconfined" | "label=disable" => {}
+                "seccomp=default" | "seccomp=builtin" => {}
+                other if other.starts_with("apparmor=") || other.starts_with("label=") => {
+                    security.ignored.push(option.clone());
+                }
                 _ => {
                     return Err(Error::Invalid(format!(
                         "invalid --security-opt: \"{option}\": `no-new-privileges` and `seccomp=unconfined` are known"

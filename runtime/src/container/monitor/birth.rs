@@ -4,18 +4,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::vec::IntoIter;
 
-use rustix::fs::{FileType, fstat, fstatfs};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{fstat, fstatfs};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::Monitor;
+use super::again::Restarts;
+use super::binds::Binds;
 use super::clients::Clients;
 use super::exec::Execs;
+use super::health::Health;
 use super::output::Output;
 use super::spec::{Files, container_spec};
-use crate::container::config::{Config, MountOrigin, NetworkMode};
+use crate::cgroup::{Cgroup, Membership};
+use crate::container::config::{Config, NetworkMode};
 use crate::container::control::{
     Channel, Listener, Reply, StartRequest, WireError, receive_descriptor, window_size,
 };
@@ -23,6 +27,7 @@ use crate::container::error::{Context, Error, Result};
 use crate::container::failure::from_launch;
 use crate::container::lock::MonitorLock;
 use crate::container::log::{LogWriter, Stream};
+use crate::container::policy::LogDriver;
 use crate::container::proxy::{Bound, Proxies, bind_all};
 use crate::container::removal;
 use crate::container::state::{ProcessIdentity, State};
@@ -70,12 +75,15 @@ fn start(
                 input,
                 listener,
                 proxies,
+                binds,
+                null,
+                cgroup,
             } = launched;
-            let monitor = ProcessIdentity {
-                pid: std::process::id().cast_signed(),
-                pidfd_inode: None,
-            };
+            state.cgroup.clone_from(&request.cgroup);
+            let monitor = own_identity();
             state.run(&request.boot_id, monitor, identity(&init), proxies.ports());
+            let health = config.health.as_ref().map(Health::new);
+            state.health = health.as_ref().map(|_| Default::default());
             if let Err(error) = state.write(&directory, false) {
                 end_unrecorded(&init);
                 return Err(error);
@@ -84,8 +92,14 @@ fn start(
                 parent,
                 config,
                 state,
+                request: request.clone(),
                 files: Files::new(request, &directory),
                 directory,
+                binds,
+                null,
+                cgroup,
+                health,
+                restarts: Restarts::new(),
                 lock: Some(lock),
                 listener: Some(listener),
                 clients: Clients::default(),
@@ -99,6 +113,9 @@ fn start(
             })
         }
         Err(error) => {
+            if let Some(record) = &request.cgroup {
+                state.cgroup = Some(record.clone());
+            }
             // As with docker: a container that could not be started is as if created, with the reason in its record.
             state.fail(error.exit_code(), &error.to_string());
             if config.auto_remove {
@@ -119,6 +136,45 @@ struct Launched {
     input: Option<OwnedFd>,
     listener: Listener,
     proxies: Proxies,
+    binds: Binds,
+    null: OwnedFd,
+    cgroup: Option<Cgroup>,
+}
+
+/// What each start of a container needs.
+pub(super) struct Launch<'a> {
+    pub config: &'a Config,
+    pub request: &'a StartRequest,
+    pub directory: &'a Path,
+    pub binds: &'a Binds,
+    pub null: &'a OwnedFd,
+    pub membership: Option<Membership>,
+}
+
+impl Launch<'_> {
+    /// Starts the first process; the second result is where to write to it.
+    pub(super) fn run(
+        self,
+        parent: &mut Parent,
+        output: &mut Output,
+    ) -> Result<(Started, Option<OwnedFd>)> {
+        let spec = container_spec(
+            self.config,
+            self.request,
+            self.directory,
+            self.binds.sources()?,
+            self.membership,
+        )?;
+        if self.config.process.terminal {
+            launch_on_terminal(parent, &spec, self.request, output)
+        } else {
+            let null = self
+                .null
+                .try_clone()
+                .context(|| "using the null device".to_owned())?;
+            launch_on_pipes(parent, &spec, self.config, null, output)
+        }
+    }
 }
 
 fn launch(
@@ -136,7 +192,11 @@ fn launch(
         Vec::new()
     };
     let null = descriptors.next().ok_or_else(missing)?;
-    let mut output = Output::new(LogWriter::open(&directory.join("log"), config.log)?);
+    let log = match config.log_driver {
+        LogDriver::Kept => Some(LogWriter::open(&directory.join("log"), config.log)?),
+        LogDriver::None => None,
+    };
+    let mut output = Output::new(log);
     for (wanted, stream) in [
         (request.attach.stdout, Stream::Stdout),
         (request.attach.stderr, Stream::Stderr),
@@ -147,19 +207,31 @@ fn launch(
                 .context(|| "attaching".to_owned())?;
         }
     }
-    let spec = container_spec(
+    let binds = Binds::take(config, &mut descriptors)?;
+    let cgroup = request
+        .cgroup
+        .clone()
+        .map(|record| Cgroup::adopt(record, &mut descriptors).ok_or_else(missing))
+        .transpose()?;
+    let membership = match &cgroup {
+        Some(cgroup) => Some(
+            cgroup
+                .membership()
+                .context(|| "using the container's cgroup".to_owned())?,
+        ),
+        None => None,
+    };
+    let listener =
+        Listener::bind_here().context(|| "listening on the control socket".to_owned())?;
+    let first = Launch {
         config,
         request,
         directory,
-        detached_mounts(config, descriptors)?,
-    )?;
-    let listener =
-        Listener::bind_here().context(|| "listening on the control socket".to_owned())?;
-    let (init, input) = if config.process.terminal {
-        launch_on_terminal(&mut parent, &spec, request, &mut output)?
-    } else {
-        launch_on_pipes(&mut parent, &spec, config, null, &mut output)?
+        binds: &binds,
+        null: &null,
+        membership,
     };
+    let (init, input) = first.run(&mut parent, &mut output)?;
     let proxies = carry_ports(bound, &init)?;
     Ok(Launched {
         parent,
@@ -168,31 +240,14 @@ fn launch(
         input,
         listener,
         proxies,
+        binds,
+        null,
+        cgroup,
     })
 }
 
 fn missing() -> Error {
     Error::Invalid("the start brought too few descriptors".to_owned())
-}
-
-/// The detached mounts of the container's binds with whether each is a directory.
-fn detached_mounts(
-    config: &Config,
-    mut descriptors: IntoIter<OwnedFd>,
-) -> Result<Vec<(OwnedFd, bool)>> {
-    let binds = config
-        .mounts
-        .iter()
-        .filter(|mount| matches!(mount.source, MountOrigin::Bind { .. }));
-    binds
-        .map(|bind| {
-            let mount = descriptors.next().ok_or_else(missing)?;
-            let kind = fstat(&mount)
-                .context(|| format!("looking at the mount for {}", bind.target))?
-                .st_mode;
-            Ok((mount, FileType::from_raw_mode(kind) == FileType::Directory))
-        })
-        .collect()
 }
 
 fn launch_on_terminal(
@@ -274,11 +329,25 @@ fn spawn(parent: &mut Parent, spec: &Spec, stdio: Stdio) -> Result<Started> {
 
 /// Moves this process into the container's network for good, where all connections to published ports begin.
 fn carry_ports(bound: Vec<Bound>, init: &Started) -> Result<Proxies> {
-    if !bound.is_empty() {
-        move_into_thread_name_spaces(init.pidfd.as_fd(), ThreadNameSpaceType::NETWORK)
-            .context(|| "joining the container's network".to_owned())?;
-    }
+    join_network(bound.is_empty(), init)?;
     Ok(Proxies::new(bound))
+}
+
+/// Moves this process into the container's network, unless it has nothing to do there.
+pub(super) fn join_network(idle: bool, init: &Started) -> Result<()> {
+    if idle {
+        return Ok(());
+    }
+    move_into_thread_name_spaces(init.pidfd.as_fd(), ThreadNameSpaceType::NETWORK)
+        .context(|| "joining the container's network".to_owned())
+}
+
+/// Who this process is.
+pub(super) fn own_identity() -> ProcessIdentity {
+    ProcessIdentity {
+        pid: std::process::id().cast_signed(),
+        pidfd_inode: None,
+    }
 }
 
 /// Nobody would ever find a process again that no record names.
@@ -288,7 +357,7 @@ fn end_unrecorded(init: &Started) {
     }
 }
 
-fn identity(process: &Started) -> ProcessIdentity {
+pub(super) fn identity(process: &Started) -> ProcessIdentity {
     let unique =
         fstatfs(&process.pidfd).is_ok_and(|file_system| file_system.f_type == PID_FS_MAGIC);
     let pidfd_inode = if unique {

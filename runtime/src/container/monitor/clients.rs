@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::Monitor;
 use crate::container::control::{AttachRequest, Channel, Reply, Request, WireError};
-use crate::container::error::{Context, Result};
+use crate::container::error::{Context, Error, Result};
 use crate::container::log::Stream;
+use crate::container::signals::KILL;
 
 /// Connections at once; more are closed at the door.
 const MAX_CLIENTS: usize = 256;
@@ -96,10 +97,30 @@ impl Monitor {
             return;
         };
         match request {
+            Request::Signal(_) if self.restarts.at.is_some() => {
+                let error = Error::NotRunning(self.config.id.to_string());
+                self.clients
+                    .dismiss(number, &Reply::Failed(WireError::from(&error)));
+            }
             Request::Signal(signal) => {
-                self.mark_stopped();
+                if signal == KILL || signal == self.config.stop_signal {
+                    self.mark_stopped();
+                }
                 self.signal(signal);
                 self.clients.dismiss(number, &Reply::Done);
+            }
+            Request::Stop { .. } if self.restarts.at.is_some() => {
+                self.mark_stopped();
+                let (code, error) = (self.state.exit_code, self.state.error.clone());
+                self.finish(code, &error);
+            }
+            Request::Paused(paused) => {
+                self.state.paused = paused;
+                let reply = match self.state.write(&self.directory, false) {
+                    Ok(()) => Reply::Done,
+                    Err(error) => Reply::Failed(WireError::from(&error)),
+                };
+                self.clients.dismiss(number, &reply);
             }
             Request::Stop { signal, timeout } => {
                 self.mark_stopped();

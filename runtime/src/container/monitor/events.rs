@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Monitor;
+use super::health::{Health, HealthToken};
 use super::output::OutputToken;
 use crate::container::proxy::ProxyToken;
 use crate::sys::{process, signal};
@@ -21,6 +22,7 @@ enum Token {
     Output(OutputToken),
     Init,
     Exec(u64),
+    Health(HealthToken),
     Proxy(ProxyToken),
 }
 
@@ -55,7 +57,14 @@ impl Monitor {
             self.execs.interests(&mut |number, descriptor| {
                 add(Token::Exec(number), descriptor, PollFlags::IN)
             });
-            add(Token::Init, self.init.pidfd.as_fd(), PollFlags::IN);
+            if let Some(health) = &self.health {
+                health.interests(&mut |token, descriptor| {
+                    add(Token::Health(token), descriptor, PollFlags::IN)
+                });
+            }
+            if self.restarts.at.is_none() {
+                add(Token::Init, self.init.pidfd.as_fd(), PollFlags::IN);
+            }
             self.proxies.interests(&mut |token, descriptor, flags| {
                 add(Token::Proxy(token), descriptor, flags)
             });
@@ -80,10 +89,16 @@ impl Monitor {
     }
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
-        let deadline = [self.kill_at, self.proxies.deadline()]
-            .into_iter()
-            .flatten()
-            .min()?;
+        let health = self.health.as_ref().and_then(Health::deadline);
+        let deadline = [
+            self.kill_at,
+            self.restarts.at,
+            health,
+            self.proxies.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()?;
         let left = deadline
             .saturating_duration_since(now)
             .min(Duration::from_secs(3600));
@@ -99,6 +114,9 @@ impl Monitor {
             // What follows can't matter any more once the end has been handled in the same round.
             _ if self.ended => {}
             Token::Exec(number) => self.end_exec(number),
+            Token::Health(token) => self.serve_health(token),
+            // Another event of this round may have ended it.
+            Token::Init if self.restarts.at.is_some() => {}
             Token::Init => self.end(),
             Token::Proxy(token) => self.proxies.serve(token, ready),
             Token::Listener => self.accept(),
@@ -110,6 +128,10 @@ impl Monitor {
         if self.kill_at.is_some_and(|time| time <= now) {
             self.kill_at = None;
             self.signal(KILL);
+        }
+        if !self.ended {
+            self.health_on_time(now);
+            self.restart_on_time(now);
         }
         self.proxies.expire(now);
     }

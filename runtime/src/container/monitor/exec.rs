@@ -41,7 +41,20 @@ impl Monitor {
         request: &ExecRequest,
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
-        let join = exec_join(&self.config, &self.files, &request.process)?;
+        if self.restarts.at.is_some() {
+            return Err(Error::Failed(format!(
+                "Container {} is restarting, wait until the container is running",
+                self.config.id
+            )));
+        }
+        if self.state.paused {
+            return Err(Error::Failed(format!(
+                "Container {} is paused, unpause the container before exec",
+                self.config.id
+            )));
+        }
+        let membership = self.membership()?;
+        let join = exec_join(&self.config, &self.files, &request.process, membership)?;
         let mut descriptors = descriptors.into_iter();
         let mut take = || {
             descriptors

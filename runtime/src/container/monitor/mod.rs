@@ -7,11 +7,14 @@
 //! Back-pressure: a client that is attached and does not read stops the container's output, as a terminal would. The log never
 //! does: what can't be written is counted and lost.
 
+mod again;
+mod binds;
 mod birth;
 mod clients;
 mod end;
 mod events;
 mod exec;
+mod health;
 mod output;
 mod spec;
 
@@ -22,13 +25,18 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::config::Config;
-use super::control::Listener;
+use super::control::{Listener, StartRequest};
+use super::error::{Context, Result};
 use super::lock::MonitorLock;
 use super::proxy::Proxies;
 use super::state::State;
+use crate::cgroup::{Cgroup, Membership};
 use crate::{Parent, Started};
+use again::Restarts;
+use binds::Binds;
 use clients::Clients;
 use exec::Execs;
+use health::Health;
 use output::Output;
 use spec::Files;
 
@@ -50,8 +58,14 @@ struct Monitor {
     state: State,
     /// The container's directory.
     directory: PathBuf,
+    /// What the starting command said.
+    request: StartRequest,
     /// Its layers and its own files.
     files: Files,
+    binds: Binds,
+    /// The host's null device.
+    null: OwnedFd,
+    cgroup: Option<Cgroup>,
     lock: Option<MonitorLock>,
     listener: Option<Listener>,
     clients: Clients,
@@ -61,7 +75,22 @@ struct Monitor {
     init: Started,
     execs: Execs,
     proxies: Proxies,
+    health: Option<Health>,
+    restarts: Restarts,
     /// When a stop becomes a kill.
     kill_at: Option<Instant>,
     ended: bool,
+}
+
+impl Monitor {
+    /// Where further processes of the container are born.
+    fn membership(&self) -> Result<Option<Membership>> {
+        match &self.cgroup {
+            None => Ok(None),
+            Some(cgroup) => cgroup
+                .membership()
+                .map(Some)
+                .context(|| "using the container's cgroup".to_owned()),
+        }
+    }
 }

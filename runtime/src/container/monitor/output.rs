@@ -19,7 +19,8 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Output {
     sources: Vec<Source>,
     sinks: Vec<Sink>,
-    pub(super) log: LogWriter,
+    /// None when nothing is kept.
+    log: Option<LogWriter>,
     buffer: Box<[u8]>,
 }
 
@@ -37,6 +38,8 @@ struct Sink {
     stream: Stream,
     pending: Vec<u8>,
     broken: bool,
+    /// Gets nothing more.
+    last: bool,
 }
 
 /// A descriptor of the output in the poll set.
@@ -47,7 +50,7 @@ pub(super) enum OutputToken {
 }
 
 impl Output {
-    pub(super) fn new(log: LogWriter) -> Self {
+    pub(super) fn new(log: Option<LogWriter>) -> Self {
         Self {
             sources: Vec::new(),
             sinks: Vec::new(),
@@ -73,6 +76,7 @@ impl Output {
             stream,
             pending: Vec::new(),
             broken: false,
+            last: false,
         });
         Ok(())
     }
@@ -124,9 +128,24 @@ impl Output {
         }
     }
 
+    /// Bytes that could not be kept.
+    pub(super) fn lost(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.lost)
+    }
+
+    /// Lets the clients go that have everything; the others follow when they have.
+    pub(super) fn forget_clients(&mut self) {
+        for sink in &mut self.sinks {
+            sink.last = true;
+            sink.flush();
+        }
+        self.tidy();
+    }
+
     /// Forgets clients that are gone.
     pub(super) fn tidy(&mut self) {
-        self.sinks.retain(|sink| !sink.broken);
+        self.sinks
+            .retain(|sink| !(sink.broken || sink.last && sink.pending.is_empty()));
     }
 
     /// Whether every attached client has everything.
@@ -161,11 +180,13 @@ impl Output {
             Ok(0) => {}
             Ok(count) => {
                 let bytes = &self.buffer[..count];
-                self.log.append(source.stream, Moment::now(), bytes);
+                if let Some(log) = &mut self.log {
+                    log.append(source.stream, Moment::now(), bytes);
+                }
                 for sink in self
                     .sinks
                     .iter_mut()
-                    .filter(|sink| sink.stream == source.stream)
+                    .filter(|sink| sink.stream == source.stream && !sink.last)
                 {
                     sink.write(bytes);
                 }

@@ -1,11 +1,11 @@
 //! From a container's record to the launcher's values. Pure, but for the look-up of an exec's user.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
+use crate::cgroup::Membership;
 use crate::container::config::{Config, MountOrigin, NetworkMode};
 use crate::container::control::{ProcessRequest, StartRequest};
 use crate::container::environment;
@@ -13,8 +13,8 @@ use crate::container::error::{Context, Error, Result};
 use crate::container::image_tree;
 use crate::container::volumes;
 use crate::{
-    Capabilities, Ids, Join, Mount, MountSource, Network, Parent, Process, Resource, Rlimit,
-    Seccomp, Security, Spec,
+    Capabilities, Ids, Join, Mount, MountSource, Network, Parent, Process, Propagation, Resource,
+    Rlimit, Seccomp, Security, Spec,
 };
 
 /// Where a container's files are, as the monitor sees them.
@@ -43,12 +43,13 @@ impl Files {
     }
 }
 
-/// How to launch the container's first process. `mounts` are the detached mounts of its binds, in order.
+/// How to launch the container's first process. `mounts` are the detached mounts of its binds and devices, in order.
 pub(super) fn container_spec(
     config: &Config,
     request: &StartRequest,
     directory: &Path,
-    mounts: Vec<(OwnedFd, bool)>,
+    mounts: Vec<MountSource>,
+    cgroup: Option<Membership>,
 ) -> Result<Spec> {
     let Files { lowers, upper, .. } = Files::new(request, directory);
     let mut spec = Spec::new(lowers, upper, directory.join("work"), first_process(config));
@@ -63,6 +64,10 @@ pub(super) fn container_spec(
     spec.security = security(config);
     spec.seccomp = seccomp(config);
     spec.shm_size = config.shm_size;
+    spec.cgroup = cgroup;
+    spec.settings = config.sysctls.clone().into_iter().collect();
+    spec.oom_score_adj = config.oom_score_adj;
+    spec.init = config.init;
     Ok(spec)
 }
 
@@ -86,7 +91,12 @@ fn first_process(config: &Config) -> Process {
 }
 
 /// How to launch a further process.
-pub(super) fn exec_join(config: &Config, files: &Files, request: &ProcessRequest) -> Result<Join> {
+pub(super) fn exec_join(
+    config: &Config,
+    files: &Files,
+    request: &ProcessRequest,
+    cgroup: Option<Membership>,
+) -> Result<Join> {
     let user = image_tree::user_in(
         &files.lowers,
         &files.upper,
@@ -121,26 +131,23 @@ pub(super) fn exec_join(config: &Config, files: &Files, request: &ProcessRequest
             seccomp(config)
         },
         network: network(config),
-        cgroup: None,
+        cgroup,
     })
 }
 
-fn mount_specs(config: &Config, detached: Vec<(OwnedFd, bool)>) -> Result<Vec<Mount>> {
+fn mount_specs(config: &Config, detached: Vec<MountSource>) -> Result<Vec<Mount>> {
     let mut detached = detached.into_iter();
-    config
+    let mut taken = |path: &Path| {
+        detached.next().ok_or_else(|| {
+            Error::Invalid(format!("the start brought no mount for {}", path.display()))
+        })
+    };
+    let mut mounts: Vec<Mount> = config
         .mounts
         .iter()
         .map(|mount| {
             let source = match &mount.source {
-                MountOrigin::Bind { path } => {
-                    let (mount, directory) = detached.next().ok_or_else(|| {
-                        Error::Invalid(format!("the start brought no mount for {}", path.display()))
-                    })?;
-                    MountSource::Detached {
-                        mount: Arc::new(mount),
-                        directory,
-                    }
-                }
+                MountOrigin::Bind { path } => taken(path)?,
                 MountOrigin::Volume { name, subpath, .. } => {
                     let data = volumes::data_directory(Path::new(Parent::STORE), name);
                     match subpath {
@@ -162,7 +169,21 @@ fn mount_specs(config: &Config, detached: Vec<(OwnedFd, bool)>) -> Result<Vec<Mo
                 propagation: mount.propagation,
             })
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    for device in &config.devices {
+        let source = match taken(&device.source)? {
+            MountSource::Detached { mount, .. } => MountSource::Device(mount),
+            other => other,
+        };
+        mounts.push(Mount {
+            target: device.target.clone().into_bytes(),
+            source,
+            read_only: device.read_only,
+            no_exec: true,
+            propagation: Propagation::Private,
+        });
+    }
+    Ok(mounts)
 }
 
 /// A part of a volume. Containers write to volumes, so links on the way lead nowhere but into the volume itself.

@@ -71,6 +71,11 @@ impl Proxies {
         Self { proxies, buffer }
     }
 
+    /// Whether there is nothing to carry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.proxies.is_empty()
+    }
+
     /// Where the ports listen.
     pub(crate) fn ports(&self) -> Vec<BoundPort> {
         self.proxies
