@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use kiln_builder::{Cancel, ClientProvider, RegistryImages};
-use kiln_registry::{
-    AuthFile, Client, ClientOptions, Credential, Credentials, Event, HostOptions, Proxies, Tls,
-};
+use kiln_registry::{AuthFile, Client, ClientOptions, Credential, Credentials, Event, Proxies};
 use kiln_runtime::container::HostFiles;
 use kiln_runtime::userns::{EnterError, EnterOptions, Entered, enter as enter_namespace};
 use kiln_runtime::{Expected, Launcher, LauncherOptions};
@@ -17,6 +15,7 @@ use kiln_store::{OverlayXattrs, Store, StoreOptions};
 
 use crate::cli::TlsArgs;
 use crate::error::CommandError;
+use crate::registries;
 use crate::settings::Settings;
 
 /// Enters the user namespace of an unprivileged user if the command touches layers. Nothing happens for
@@ -251,13 +250,8 @@ pub fn client_options(settings: &Settings, tls: &TlsArgs) -> anyhow::Result<Clie
             ));
         }
     }));
-    for name in &tls.insecure_registry {
-        let host = HostOptions {
-            tls: Some(Tls::Insecure),
-            ..HostOptions::default()
-        };
-        options.hosts.insert(name.clone(), host);
-    }
+    registries::apply_flags(&mut options, tls)?;
+    registries::apply_files(&mut options, &settings.registry_files)?;
     let proxy = |url: &Option<String>| {
         url.as_deref()
             .map(|url| url.parse().with_context(|| "reading the proxy's URL"))

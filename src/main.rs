@@ -11,6 +11,7 @@ mod helper;
 mod host;
 mod logs;
 mod output;
+mod registries;
 mod settings;
 mod terminal;
 

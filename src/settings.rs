@@ -3,6 +3,7 @@
 //! This is the one place that reads environment variables and home directories; everything below takes
 //! plain values.
 
+mod registries;
 mod remote;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::GlobalArgs;
 use crate::error::CommandError;
 
+pub use registries::RegistryFiles;
 pub use remote::Remote;
 
 /// What every command needs to know about its surroundings.
@@ -26,6 +28,8 @@ pub struct Settings {
     pub proxies: Proxies,
     /// What builds fetch files with.
     pub remote: Remote,
+    /// Files that say how registries are reached.
+    pub registry_files: RegistryFiles,
     /// Extra certificate authorities (`SSL_CERT_FILE`).
     pub certificate_file: Option<PathBuf>,
     /// Whether the process runs as the machine's root; root of a user namespace is not.
@@ -77,6 +81,7 @@ impl Settings {
             docker_config,
             remote: Remote::from_environment(home.as_deref()),
             proxies: Proxies::from_environment(),
+            registry_files: RegistryFiles::from_environment(home.as_deref()),
             certificate_file: variable("SSL_CERT_FILE").map(PathBuf::from),
             is_root,
             durable: args.durable,

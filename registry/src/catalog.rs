@@ -26,7 +26,7 @@ struct Page {
 impl Client {
     /// The repositories of a registry, sorted.
     pub async fn catalog(&self, registry: &str) -> Result<Vec<String>> {
-        let host = self.host(registry);
+        let host = self.host(crate::routes::Endpoint::of(registry))?;
         let meter: Arc<Meter> = Arc::default();
         let first = host.url(&format!("_catalog?n={PAGE}"), &meter).await?;
         let mut request = Request::new(Method::GET, first.clone(), meter.clone());

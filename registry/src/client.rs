@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::options::ClientOptions;
 use crate::remote::{Access, RemoteRepository};
+use crate::routes::{Endpoint, Source};
 use crate::transport::{Meter, Request, Transport};
 
 /// Access to registries. Cheap to clone; clones share connections, tokens and limits. It belongs to the tokio runtime that it is used on.
@@ -47,21 +48,56 @@ impl Client {
         &self.inner.transport
     }
 
-    pub(crate) fn host(&self, name: &str) -> Arc<Host> {
+    /// The host behind an endpoint; all handles share it.
+    pub(crate) fn host(&self, endpoint: Endpoint) -> Result<Arc<Host>> {
         let mut hosts = self
             .inner
             .hosts
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        hosts
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Host::new(name, self.inner.transport.clone())))
-            .clone()
+        let key = endpoint.key();
+        if let Some(host) = hosts.get(&key) {
+            return Ok(host.clone());
+        }
+        let host = Arc::new(Host::new(endpoint, self.inner.transport.clone())?);
+        hosts.insert(key, host.clone());
+        Ok(host)
     }
 
-    /// A handle to the repository of a reference.
+    /// A handle to the repository of a reference, with the places where it is read. One that is blocked refuses every request.
     pub fn repository(&self, reference: &Reference, access: Access) -> RemoteRepository {
-        RemoteRepository::new(self.host(reference.domain()), reference.path(), access)
+        self.routed(reference, access).unwrap_or_else(|error| {
+            RemoteRepository::refused(reference, &error.to_string(), self.inner.transport.clone())
+        })
+    }
+
+    fn routed(&self, reference: &Reference, access: Access) -> Result<RemoteRepository> {
+        let transport = self.transport();
+        let way = transport
+            .options()
+            .routes
+            .way(reference, access != Access::Pull)?;
+        if let Some(because) = &way.because {
+            transport.explain(|| {
+                let places = way.mirrors.iter().chain([&way.origin]);
+                let places: Vec<String> = places
+                    .map(|place| format!("{}/{}", place.endpoint.name, place.path))
+                    .collect();
+                let name = reference.repository();
+                format!("{name} is at {} by {because}", places.join(", then "))
+            });
+        }
+        let open = |source: &Source| -> Result<RemoteRepository> {
+            let host = self.host(source.endpoint.clone())?;
+            Ok(RemoteRepository::new(host, &source.path, access)
+                .for_namespace(source.namespace.clone()))
+        };
+        let mirrors = way
+            .mirrors
+            .iter()
+            .map(|mirror| Ok((open(mirror)?, mirror.from)));
+        let mirrors = mirrors.collect::<Result<Vec<_>>>()?;
+        Ok(open(&way.origin)?.behind(mirrors))
     }
 
     /// The manifest or index that a reference names, with its bytes.
@@ -98,7 +134,7 @@ impl Client {
 
     /// Checks that a registry answers and takes our credentials (`kiln login`).
     pub async fn check_login(&self, registry: &str) -> Result<()> {
-        let host = self.host(registry);
+        let host = self.host(Endpoint::of(registry))?;
         let meter: Arc<Meter> = Arc::default();
         let request = Request::new(Method::GET, host.url("", &meter).await?, meter);
         let answer = host.send(&request, "", &Scopes::none()).await?;

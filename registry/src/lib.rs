@@ -4,6 +4,7 @@
 //! pull, push      what moves, in which order, what is skipped
 //! content         the interface that a registry and a layout directory share
 //! remote, layout  its two implementations
+//! routes          mirrors, rewritten and blocked names: registries.conf, hosts.toml, certs.d
 //! host            one registry: addresses, credentials, what it was seen to do
 //! auth            challenges, tokens          credentials   config.json, auth.json, helpers
 //! transport       every request: retries, limits, redirects, timeouts, counters, redaction
@@ -38,6 +39,7 @@ mod push;
 mod recompress;
 mod remote;
 mod resume;
+pub mod routes;
 mod secret;
 mod source;
 mod stored;
@@ -58,12 +60,14 @@ pub use error::{Error, OciError, Result, StatusError};
 pub use event::{BlobOutcome, Event, Events};
 pub use host::{HostKnowledge, HostMemory, UploadWay, parse_size};
 pub use layout::Layout;
-pub use options::{ClientOptions, HostOptions, Notice, Proxies, Timeouts, Tls, Trace};
+pub use options::{
+    ClientCertificate, ClientOptions, HostOptions, Notice, Proxies, Timeouts, Tls, Trace,
+};
 pub use place::{Place, PlaceError};
 pub use pull::{PullOptions, Pulled, pull, pull_from, refetch, small_blob};
 pub use push::{PushOptions, Pushed, push, push_into};
 pub use remote::{Access, RemoteRepository};
-pub use secret::Secret;
+pub use secret::{Secret, SecretBytes};
 pub use source::{BytesBlob, FileBlob, RepositoryBlob, StoredBlob};
 pub use stored::StoredImages;
 pub use transport::Traffic;

@@ -10,6 +10,8 @@ use url::Url;
 use crate::credentials::Credentials;
 use crate::event::Event;
 use crate::host::{HostMemory, UploadWay};
+use crate::routes::Routes;
+use crate::secret::SecretBytes;
 
 /// Receives events that belong to no single operation, such as a wait that a registry asked for.
 pub type Notice = Arc<dyn Fn(Event) + Send + Sync>;
@@ -24,6 +26,8 @@ pub struct ClientOptions {
     pub credentials: Credentials,
     /// Settings of single registries, by their name in references (`docker.io`, `host:5000`).
     pub hosts: BTreeMap<String, HostOptions>,
+    /// Mirrors, rewritten and blocked names.
+    pub routes: Routes,
     /// Proxies; none by default. Loopback registries are never reached through one.
     pub proxies: Proxies,
     /// The `User-Agent` of every request.
@@ -46,6 +50,8 @@ pub struct ClientOptions {
     pub trace: Option<Trace>,
     /// The most bytes of bodies that are moved in a second, in both directions together.
     pub limit_rate: Option<u64>,
+    /// The way in which blobs are sent first, to every registry that has no other in its own settings.
+    pub upload: Option<UploadWay>,
     /// Keeps what is found out about registries from one run to the next.
     pub memory: Option<Arc<dyn HostMemory>>,
 }
@@ -55,6 +61,7 @@ impl Default for ClientOptions {
         Self {
             credentials: Credentials::anonymous(),
             hosts: BTreeMap::new(),
+            routes: Routes::default(),
             proxies: Proxies::default(),
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
             certificate_authorities: Vec::new(),
@@ -68,6 +75,7 @@ impl Default for ClientOptions {
             notice: None,
             trace: None,
             limit_rate: None,
+            upload: None,
             memory: None,
         }
     }
@@ -84,14 +92,27 @@ impl fmt::Debug for ClientOptions {
 }
 
 /// Settings of one registry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostOptions {
     /// How it is spoken to; `None` means TLS, and plain HTTP for loopback names.
     pub tls: Option<Tls>,
     /// Further authorities for this registry (PEM texts).
     pub certificate_authorities: Vec<Vec<u8>>,
+    /// Certificates that prove who we are, with their keys; the first one is shown.
+    pub client_certificates: Vec<ClientCertificate>,
+    /// Headers of every request to it, by name and value.
+    pub headers: Vec<(String, String)>,
     /// The way in which blobs are sent first; `None` means what is known of the registry.
     pub upload: Option<UploadWay>,
+}
+
+/// A client's own certificate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientCertificate {
+    /// The certificate and those that lead to its authority (PEM).
+    pub chain: Vec<u8>,
+    /// Its private key (PEM).
+    pub key: SecretBytes,
 }
 
 /// How much a connection to a registry is protected.
@@ -125,8 +146,10 @@ pub struct Timeouts {
     pub answer: Duration,
     /// The same after an upload: registries copy the blob within their storage before they answer.
     pub finish: Duration,
-    /// Between two pieces of a body, in either direction.
+    /// Between two pieces of a body, in either direction; what moves less than a crawl in this time counts as standing still.
     pub stall: Duration,
+    /// For the head of a mirror's answer, with everything before it: then the next place is asked.
+    pub mirror: Duration,
 }
 
 impl Default for Timeouts {
@@ -136,6 +159,7 @@ impl Default for Timeouts {
             answer: Duration::from_secs(60),
             finish: Duration::from_secs(600),
             stall: Duration::from_secs(60),
+            mirror: Duration::from_secs(10),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! `kiln push`, `pull`, `login`, `logout`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Args;
+use kiln_registry::{UploadWay, parse_size};
 
 use super::ProgressMode;
 
@@ -10,6 +14,43 @@ pub struct TlsArgs {
     /// Registry that is reached without TLS or with a certificate nobody vouches for
     #[arg(long, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
+    /// Longest time to wait because a registry limits requests, such as 90s, 10m or 6h [default: 5m]
+    #[arg(long, value_name = "TIME", env = "KILN_MAX_WAIT", value_parser = parse_time)]
+    pub max_wait: Option<Duration>,
+    /// Move at most this many bytes a second to and from registries, such as 500k or 10m
+    #[arg(long, value_name = "BYTES", env = "KILN_LIMIT_RATE", value_parser = parse_rate)]
+    pub limit_rate: Option<u64>,
+    /// Write every request and the reason of every choice to FILE, without secrets; `-` is standard error
+    #[arg(long, value_name = "FILE", env = "KILN_TRACE")]
+    pub trace: Option<PathBuf>,
+    /// How layers are sent first: put, stream or chunked:SIZE [default: what is known of the registry]
+    #[arg(long, value_name = "WAY", env = "KILN_UPLOAD")]
+    pub upload: Option<UploadWay>,
+}
+
+/// `90`, `90s`, `10m`, `6h`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: Option<u64> = text[..digits].parse().ok();
+    let scale = match &text[digits..] {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let seconds = number
+        .zip(scale)
+        .and_then(|(number, scale)| number.checked_mul(scale));
+    let seconds = seconds.ok_or("a time is a number of seconds, or a number with s, m or h")?;
+    Ok(Duration::from_secs(seconds))
+}
+
+/// `500k`, `10m`, `10M/s`.
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let rate = parse_size(text.strip_suffix("/s").unwrap_or(text)).filter(|rate| *rate > 0);
+    rate.ok_or_else(|| "a rate is a number of bytes, or a number with k, m or g".to_owned())
 }
 
 #[derive(Debug, Args)]

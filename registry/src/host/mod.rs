@@ -3,16 +3,18 @@
 mod learned;
 mod profile;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 use url::Url;
 
 use crate::auth::{Asking, Authenticator, Scopes};
 use crate::error::{Error, Result};
-use crate::options::{ClientOptions, Tls};
+use crate::options::{ClientOptions, HostOptions, Tls};
+use crate::routes::Endpoint;
 use crate::source::blocking;
 use crate::transport::{Answer, Meter, Request, Transport, Trust, is_loopback};
 
@@ -20,14 +22,16 @@ pub(crate) use learned::Mounts;
 pub use learned::{HostKnowledge, HostMemory, UploadWay, parse_size};
 use profile::Profile;
 
-/// The name of Docker Hub in references, and the host that serves it.
-const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
-
 /// A registry as this process knows it.
 #[derive(Debug)]
 pub(crate) struct Host {
     /// As in references.
     name: String,
+    endpoint: Endpoint,
+    settings: HostOptions,
+    headers: HeaderMap,
+    /// True once it could not be reached: a mirror is then passed over.
+    down: AtomicBool,
     transport: Arc<Transport>,
     trust: Trust,
     tls: Tls,
@@ -57,15 +61,34 @@ impl Drop for Learning<'_> {
 }
 
 impl Host {
-    pub(crate) fn new(name: &str, transport: Arc<Transport>) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, transport: Arc<Transport>) -> Result<Self> {
+        let settings = settings_of(&endpoint, transport.options());
+        let headers = headers_of(&settings, &endpoint.name)?;
+        Ok(Self::with(endpoint, settings, headers, transport))
+    }
+
+    /// A host without settings, for a handle that will not ask it.
+    pub(crate) fn plain(endpoint: Endpoint, transport: Arc<Transport>) -> Self {
+        Self::with(
+            endpoint,
+            HostOptions::default(),
+            HeaderMap::new(),
+            transport,
+        )
+    }
+
+    fn with(
+        endpoint: Endpoint,
+        settings: HostOptions,
+        headers: HeaderMap,
+        transport: Arc<Transport>,
+    ) -> Self {
         let options: &ClientOptions = transport.options();
-        let settings = options.hosts.get(name);
-        let configured = settings.and_then(|host| host.tls);
-        let profile = profile::of(name);
-        let way = settings
-            .and_then(|host| host.upload)
-            .unwrap_or(profile.first);
-        let tls = configured.unwrap_or(if is_loopback(name) {
+        let name = endpoint.name.clone();
+        let configured = settings.tls;
+        let profile = profile::of(&name);
+        let way = settings.upload.unwrap_or(profile.first);
+        let tls = configured.unwrap_or(if is_loopback(&endpoint.authority) {
             Tls::Plain
         } else {
             Tls::Verify
@@ -76,11 +99,22 @@ impl Host {
             // Loopback without a word from the user: plain HTTP, unless that proves wrong.
             (None, Tls::Plain) | (_, Tls::Insecure) => None,
         };
+        let registry = if endpoint.settings.is_some() {
+            let key = endpoint.key();
+            transport.know(&key, &settings);
+            key
+        } else {
+            name.clone()
+        };
         Self {
-            authenticator: Authenticator::new(name, options.credentials.clone()),
-            name: name.to_owned(),
+            authenticator: Authenticator::new(&name, options.credentials.clone()),
+            name,
+            endpoint,
+            settings,
+            headers,
+            down: AtomicBool::new(false),
             trust: Trust {
-                registry: name.to_owned(),
+                registry,
                 verify: tls != Tls::Insecure,
             },
             tls,
@@ -91,6 +125,15 @@ impl Host {
             recalled: tokio::sync::OnceCell::new(),
             transport,
         }
+    }
+
+    /// Whether it was found out of reach.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn saw_down(&self) {
+        self.down.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -121,7 +164,7 @@ impl Host {
                 let name = self.name.clone();
                 let recalled = blocking("the record of a registry", move || memory.recall(&name));
                 let knowledge = recalled.await.unwrap_or_default();
-                let fixed = self.settings().is_some_and(|host| host.upload.is_some());
+                let fixed = self.settings.upload.is_some();
                 if let Some(way) = knowledge.upload.filter(|_| !fixed) {
                     *self.way() = way;
                 }
@@ -156,10 +199,6 @@ impl Host {
             memory.keep(&name, &knowledge)
         })
         .await;
-    }
-
-    fn settings(&self) -> Option<&crate::options::HostOptions> {
-        self.transport.options().hosts.get(&self.name)
     }
 
     fn way(&self) -> std::sync::MutexGuard<'_, UploadWay> {
@@ -227,12 +266,10 @@ impl Host {
     }
 
     fn url_with(&self, scheme: &str, path: &str) -> Result<Url> {
-        let host = if self.name == HUB.0 {
-            HUB.1
-        } else {
-            &self.name
-        };
-        Url::parse(&format!("{scheme}://{host}/v2/{path}"))
+        let Endpoint {
+            authority, prefix, ..
+        } = &self.endpoint;
+        Url::parse(&format!("{scheme}://{authority}{prefix}{path}"))
             .map_err(|error| Error::protocol(&self.name, format!("it is not a host name: {error}")))
     }
 
@@ -269,6 +306,11 @@ impl Host {
             scopes,
         };
         let ours = self.is_ours(&request.url);
+        let mut request = std::borrow::Cow::Borrowed(request);
+        if ours && !self.headers.is_empty() {
+            request.to_mut().headers.extend(self.headers.clone());
+        }
+        let request = &*request;
         let mut authorization = if ours {
             self.authenticator.authorization(&asking).await?
         } else {
@@ -377,4 +419,39 @@ impl Host {
             reason: format!("{said}; {known}"),
         }
     }
+}
+
+/// The settings that hold for an endpoint: the options' own, which the user has given for this name, before those that came with it.
+fn settings_of(endpoint: &Endpoint, options: &ClientOptions) -> HostOptions {
+    let mut settings = options
+        .hosts
+        .get(&endpoint.name)
+        .cloned()
+        .unwrap_or_default();
+    settings.upload = settings.upload.or(options.upload);
+    if let Some(own) = &endpoint.settings {
+        settings.tls = settings.tls.or(own.tls);
+        settings.upload = settings.upload.or(own.upload);
+        settings
+            .certificate_authorities
+            .extend(own.certificate_authorities.iter().cloned());
+        settings
+            .client_certificates
+            .extend(own.client_certificates.iter().cloned());
+        settings.headers.extend(own.headers.iter().cloned());
+    }
+    settings
+}
+
+fn headers_of(settings: &HostOptions, name: &str) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (header, value) in &settings.headers {
+        let wrong = || Error::Options(format!("the header `{header}` for {name} cannot be sent"));
+        let name = HeaderName::try_from(header.as_str()).map_err(|_| wrong())?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        // Proxies take tokens in headers of their own.
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
 }

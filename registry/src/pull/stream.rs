@@ -18,6 +18,9 @@ const PIECES_AHEAD: usize = 4;
 /// How often in a row a transfer may break without having moved on.
 const FRUITLESS_ATTEMPTS: u32 = 5;
 
+/// What a transfer must move between two breaks to count as going on. A server that always breaks off after a few bytes would never be given up.
+const LEAST_PROGRESS: u64 = 64 << 10;
+
 /// The first wait before a broken transfer is taken up again.
 const BACKOFF: Backoff = Backoff {
     first: std::time::Duration::from_millis(100),
@@ -104,7 +107,11 @@ pub(crate) async fn pump(
             },
             Err(error) => error,
         };
-        fruitless = if moved > before { 1 } else { fruitless + 1 };
+        fruitless = if moved - before >= LEAST_PROGRESS {
+            1
+        } else {
+            fruitless + 1
+        };
         if fruitless >= FRUITLESS_ATTEMPTS || !error.is_transient() {
             return Err(error);
         }

@@ -12,6 +12,7 @@
 
 mod blobs;
 mod manifests;
+mod mirrors;
 mod referrers;
 mod tags;
 mod upload;
@@ -32,8 +33,9 @@ use crate::auth::Scopes;
 use crate::content::{
     BlobUpload, ByteStream, Companions, ManifestName, Placed, Repository, Resolved,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::routes::PullFrom;
 use crate::transport::{Answer, Meter, Request, Traffic};
 
 /// A repository of a registry.
@@ -43,6 +45,16 @@ pub struct RemoteRepository {
     path: String,
     scopes: Scopes,
     meter: Arc<Meter>,
+    /// Places that are asked before it, for reading.
+    mirrors: Vec<(RemoteRepository, PullFrom)>,
+    /// Which of them gave a blob last, and how often it was asked for that; their number stands for this one.
+    served: Arc<Mutex<HashMap<Digest, (usize, u32)>>>,
+    /// The registry that is meant, on a mirror of several.
+    namespace: Option<String>,
+    /// Asked once and no more: others can answer as well.
+    brief: bool,
+    /// Why nothing may be asked.
+    refusal: Option<String>,
     /// Where blobs were found to be stored in the end, so that a broken transfer need not ask the registry again.
     locations: Arc<Mutex<HashMap<Digest, Url>>>,
 }
@@ -70,6 +82,11 @@ impl RemoteRepository {
             path: path.to_owned(),
             scopes,
             meter: Arc::default(),
+            mirrors: Vec::new(),
+            served: Arc::default(),
+            namespace: None,
+            brief: false,
+            refusal: None,
             locations: Arc::default(),
         }
     }
@@ -80,11 +97,18 @@ impl RemoteRepository {
     }
 
     async fn request(&self, method: Method, below: &str) -> Result<Request> {
-        let url = self
+        if let Some(refusal) = &self.refusal {
+            return Err(Error::Options(refusal.clone()));
+        }
+        let mut url = self
             .host
             .url(&format!("{}/{below}", self.path), &self.meter)
             .await?;
-        Ok(Request::new(method, url, self.meter.clone()))
+        if let Some(namespace) = &self.namespace {
+            url.query_pairs_mut().append_pair("ns", namespace);
+        }
+        let request = Request::new(method, url, self.meter.clone());
+        Ok(if self.brief { request.once() } else { request })
     }
 
     async fn send(&self, request: &Request) -> Result<Answer> {
@@ -109,11 +133,11 @@ impl Repository for RemoteRepository {
         &'a self,
         name: &'a ManifestName,
     ) -> BoxFuture<'a, Result<Option<Descriptor>>> {
-        self.head_manifest_inner(name).boxed()
+        self.head_manifest_anywhere(name).boxed()
     }
 
     fn manifest<'a>(&'a self, name: &'a ManifestName) -> BoxFuture<'a, Result<Resolved>> {
-        self.get_manifest(name).boxed()
+        self.get_manifest_anywhere(name).boxed()
     }
 
     fn put_manifest<'a>(
@@ -129,7 +153,7 @@ impl Repository for RemoteRepository {
     }
 
     fn blob<'a>(&'a self, blob: &'a Descriptor, offset: u64) -> BoxFuture<'a, Result<ByteStream>> {
-        self.get_blob(blob, offset).boxed()
+        self.get_blob_anywhere(blob, offset).boxed()
     }
 
     fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>> {
@@ -142,6 +166,10 @@ impl Repository for RemoteRepository {
 
     fn keeps_companions(&self) -> bool {
         true
+    }
+
+    fn has_other_source(&self, blob: &Digest) -> bool {
+        self.has_more(blob)
     }
 
     fn traffic(&self) -> Traffic {

@@ -6,15 +6,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::{NoProxy, Proxy, redirect};
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use url::Url;
 
 use crate::error::{Error, Result, chain};
-use crate::options::ClientOptions;
+use crate::options::{ClientCertificate, ClientOptions, HostOptions};
 
 /// What kind of body a request moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +44,8 @@ enum Lane {
 /// The pools, made when first needed: reading the system's certificates takes milliseconds that a loopback registry need not pay.
 pub(crate) struct Connections {
     options: Arc<ClientOptions>,
+    /// Settings of endpoints that differ from those of the options, by what [`Trust::registry`] calls them.
+    own: Mutex<HashMap<String, HostOptions>>,
     lanes: Mutex<HashMap<Lane, reqwest::Client>>,
 }
 
@@ -50,19 +53,31 @@ impl Connections {
     pub(crate) fn new(options: Arc<ClientOptions>) -> Self {
         Self {
             options,
+            own: Mutex::default(),
             lanes: Mutex::default(),
         }
+    }
+
+    /// Makes the settings of an endpoint known.
+    pub(crate) fn know(&self, name: &str, settings: &HostOptions) {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.insert(name.to_owned(), settings.clone());
+    }
+
+    fn settings(&self, name: &str) -> Option<HostOptions> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        own.get(name)
+            .or_else(|| self.options.hosts.get(name))
+            .cloned()
     }
 
     /// The pool for a request to `url`.
     pub(crate) fn client(&self, url: &Url, class: Class, trust: &Trust) -> Result<reqwest::Client> {
         let lane = if url.scheme() == "https" {
             // Registries without settings of their own share connections with each other's redirect targets.
-            let own = self
-                .options
-                .hosts
-                .get(&trust.registry)
-                .is_some_and(|host| !host.certificate_authorities.is_empty());
+            let own = self.settings(&trust.registry).is_some_and(|host| {
+                !host.certificate_authorities.is_empty() || !host.client_certificates.is_empty()
+            });
             let registry = if own {
                 trust.registry.clone()
             } else {
@@ -139,23 +154,26 @@ impl Connections {
                 .with_root_certificates(RootCertStore::empty())
                 .with_no_client_auth());
         };
-        let mut config = if trust.verify {
+        let builder = if trust.verify {
             let extra = self.authorities(&trust.registry)?;
             match system_verifier(&extra, &provider) {
                 Some(verifier) => builder
                     .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
-                    .with_no_client_auth(),
+                    .with_custom_certificate_verifier(Arc::new(verifier)),
                 // No certificates on this machine (an empty container): the bundled ones.
-                None => builder
-                    .with_root_certificates(bundled_roots(&extra))
-                    .with_no_client_auth(),
+                None => builder.with_root_certificates(bundled_roots(&extra)),
             }
         } else {
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-                .with_no_client_auth()
+        };
+        let client = self
+            .settings(&trust.registry)
+            .map(|host| host.client_certificates);
+        let mut config = match client.as_deref().and_then(<[_]>::first) {
+            Some(certificate) => identify(builder, certificate)?,
+            None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = match class {
             Class::Metadata => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
@@ -166,13 +184,11 @@ impl Connections {
 
     fn authorities(&self, registry: &str) -> Result<Vec<CertificateDer<'static>>> {
         let own = self
-            .options
-            .hosts
-            .get(registry)
-            .map(|host| host.certificate_authorities.as_slice())
+            .settings(registry)
+            .map(|host| host.certificate_authorities)
             .unwrap_or_default();
         let mut certificates = Vec::new();
-        for text in self.options.certificate_authorities.iter().chain(own) {
+        for text in self.options.certificate_authorities.iter().chain(&own) {
             let before = certificates.len();
             for certificate in CertificateDer::pem_slice_iter(text) {
                 certificates.push(certificate.map_err(|error| {
@@ -189,6 +205,23 @@ impl Connections {
         }
         Ok(certificates)
     }
+}
+
+/// Shows the client's own certificate to a server that asks for one.
+fn identify(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    certificate: &ClientCertificate,
+) -> Result<ClientConfig> {
+    let wrong =
+        |problem: String| Error::Options(format!("a client certificate cannot be used: {problem}"));
+    let chain = CertificateDer::pem_slice_iter(&certificate.chain)
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|error| wrong(format!("it is not PEM: {error}")))?;
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.expose())
+        .map_err(|error| wrong(format!("its key is not PEM: {error}")))?;
+    builder
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| wrong(error.to_string()))
 }
 
 /// The platform's verifier, if the platform has any certificates: with extra ones alone it would start too.

@@ -26,7 +26,7 @@ use url::Url;
 
 use crate::error::{Error, Result, describe};
 use crate::event::Event;
-use crate::options::ClientOptions;
+use crate::options::{ClientOptions, HostOptions};
 
 pub(crate) use address::{check as check_address, is_loopback, same_origin};
 pub(crate) use answer::Answer;
@@ -57,6 +57,11 @@ impl Transport {
 
     pub(crate) fn options(&self) -> &ClientOptions {
         &self.options
+    }
+
+    /// Makes the settings of an endpoint known that differ from those of the options.
+    pub(crate) fn know(&self, name: &str, settings: &HostOptions) {
+        self.connections.know(name, settings);
     }
 
     /// Says in the trace why something is done.

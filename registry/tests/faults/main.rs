@@ -7,6 +7,7 @@ mod breaks;
 #[path = "../../../tests/fault_registry/mod.rs"]
 mod fault_registry;
 mod kinds;
+mod mirrors;
 mod resume;
 
 #[path = "../support/mod.rs"]
