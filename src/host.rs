@@ -197,6 +197,7 @@ impl Host {
             launcher: Arc::new(move || launching.launcher().map_err(|error| error.to_string())),
             images: Arc::new(RegistryImages::new(self.store.clone(), connect.clone())),
             cancel,
+            shell: Some(Arc::new(crate::attach::shell)),
             logs: Some(crate::logs::directory(&self.settings.root)),
             resolv_conf: name_files()?.resolv_conf.into_bytes(),
             proxies: self.settings.proxies.variables.clone(),

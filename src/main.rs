@@ -3,6 +3,7 @@
 //! `main` reads as: become the zygote if this process is one; parse; enter the user namespace if the
 //! command touches layers; run the command; turn its outcome into an exit code.
 
+mod attach;
 mod cli;
 mod commands;
 mod error;

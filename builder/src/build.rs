@@ -13,7 +13,7 @@ use crate::context::{ContextIndex, Contexts, IndexedHashes};
 use crate::error::BuildError;
 use crate::event::{Event, Sink};
 use crate::export::{BuiltTarget, ImageOptions, compose, store_image};
-use crate::graph::{Graph, VertexId};
+use crate::graph::{Graph, Vertex, VertexId};
 use crate::host::Host;
 use crate::lower::{Lowered, likely_bases, lower_into};
 use crate::request::BuildRequest;
@@ -149,6 +149,21 @@ pub(crate) fn parse(request: &BuildRequest) -> Result<(Dockerfile, Vec<Diagnosti
     Ok((file, warnings))
 }
 
+/// The step that stands in this line of the Dockerfile.
+fn step_at(graph: &Graph, line: usize) -> Result<VertexId, BuildError> {
+    let is_there = |vertex: &Vertex| {
+        let lines = vertex.origin.lines;
+        vertex.op.makes_layer()
+            && lines.is_some_and(|lines| (lines.first..=lines.last).contains(&line))
+    };
+    graph.vertices.iter().position(is_there).ok_or_else(|| {
+        BuildError::host(
+            format!("cannot open a shell at line {line}"),
+            "no step of this target stands there: RUN, COPY, ADD and WORKDIR make steps",
+        )
+    })
+}
+
 /// Runs what the target needs.
 fn run(
     request: &BuildRequest,
@@ -159,14 +174,24 @@ fn run(
     sources: &Sources<'_>,
 ) -> Result<Vec<Option<Done>>, BuildError> {
     let graph = &lowered.graph;
-    let targets: Vec<VertexId> = graph.results().map(|stage| stage.vertex).collect();
-    let prepared = prepare(
+    let shell_at = match request.shell_at {
+        Some(line) => Some(step_at(graph, line)?),
+        None => None,
+    };
+    let targets: Vec<VertexId> = match shell_at {
+        Some(step) => vec![step],
+        None => graph.results().map(|stage| stage.vertex).collect(),
+    };
+    let mut prepared = prepare(
         graph,
         contexts,
         sources,
         lowered.source_date_epoch,
         Records::new(&host.store),
     )?;
+    if let Some(step) = shell_at {
+        prepared[step].hit = None;
+    }
     let needed = wanted(graph, &prepared, &targets);
     // Raised by the caller's flag, and by the first step that fails.
     let stop = Cancel::new();
@@ -186,6 +211,8 @@ fn run(
         sources,
         layer_hashes: &layer_hashes,
         source_date_epoch: lowered.source_date_epoch,
+        shell_at,
+        failure: Mutex::new(None),
         stop: &stop,
         done: Mutex::new(vec![None; graph.vertices.len()]),
         launcher: OnceLock::new(),
@@ -212,8 +239,14 @@ fn run(
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner)),
         Err(_) if host.cancel.is_cancelled() => Err(BuildError::Cancelled),
+        Err(Stopped::Cancelled) => {
+            let kept = engine
+                .failure
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            Err(kept.unwrap_or(BuildError::Cancelled))
+        }
         Err(Stopped::Failed(_, error)) => Err(error),
-        Err(Stopped::Cancelled) => Err(BuildError::Cancelled),
     }
 }
 

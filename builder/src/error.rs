@@ -15,6 +15,9 @@ pub enum BuildError {
     /// The caller ended the build.
     #[error("the build was cancelled")]
     Cancelled,
+    /// The shell that the user asked for in place of a step ended with this code.
+    #[error("the shell ended")]
+    Shell(i32),
     /// The store could not be read or written.
     #[error("{context}: {message}")]
     Host {

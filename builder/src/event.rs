@@ -64,6 +64,13 @@ pub enum Event<'a> {
         /// Its name.
         name: &'a str,
     },
+    /// A shell in a step's container gets the terminal.
+    Shell {
+        /// Which.
+        step: StepNumber,
+        /// Its name.
+        name: &'a str,
+    },
     /// Something that the user should know and that does not end the build.
     Warning(&'a str),
     /// A base image is looked up and fetched.

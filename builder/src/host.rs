@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kiln_runtime::Launcher;
+use kiln_runtime::{Exit, Launcher, Spec};
 use kiln_store::{Image, Platform, Reference, Store};
 
 use crate::cancel::Cancel;
@@ -16,6 +16,9 @@ use crate::request::PullPolicy;
 /// Starts the launcher of `RUN` steps, or returns the one that runs already. Called when the first step runs.
 pub type LauncherProvider = Arc<dyn Fn() -> Result<Launcher, String> + Send + Sync>;
 
+/// Runs a shell in the container of a step and gives the user's terminal to it, until it ends.
+pub type ShellRunner = Arc<dyn Fn(&Launcher, &Spec) -> Result<Exit, String> + Send + Sync>;
+
 /// The machine's side of a build.
 #[derive(Clone)]
 pub struct Host {
@@ -25,6 +28,8 @@ pub struct Host {
     pub launcher: LauncherProvider,
     /// Where base images come from.
     pub images: Arc<dyn Images>,
+    /// How a shell in a step's container comes to be; none where nobody could use it.
+    pub shell: Option<ShellRunner>,
     /// Ends the build when it is raised.
     pub cancel: Cancel,
     /// The directory that whole logs of steps are written to.

@@ -25,6 +25,7 @@ mod request;
 mod schedule;
 mod sources;
 mod step;
+mod verify;
 mod why;
 
 pub use build::{build, describe};
@@ -40,7 +41,8 @@ pub use export::{
     Annotation, AnnotationLevel, BuiltTarget, Exported, FilesReport, ImageOptions, store_image,
     write_archive, write_directory,
 };
-pub use host::{Host, ImageError, Images, LauncherProvider, RemoteAccess};
+pub use host::{Host, ImageError, Images, LauncherProvider, RemoteAccess, ShellRunner};
 pub use registry_images::{ClientProvider, RegistryImages};
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};
+pub use verify::{Difference, compare};
 pub use why::why;

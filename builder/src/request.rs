@@ -63,6 +63,10 @@ pub struct BuildRequest {
     pub ulimits: Vec<Rlimit>,
     /// Follows BuildKit also where it is plainly wrong.
     pub strict: bool,
+    /// A step that fails leaves a shell over its files before the build ends ([`crate::Host::shell`]).
+    pub shell_on_error: bool,
+    /// A shell in place of the step in this line of the Dockerfile, from 1; the build ends with it.
+    pub shell_at: Option<usize>,
 }
 
 impl BuildRequest {
@@ -95,6 +99,8 @@ impl BuildRequest {
             shm_size: None,
             ulimits: Vec::new(),
             strict: false,
+            shell_on_error: false,
+            shell_at: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::SourceArgs;
-use super::{AcceptedArgs, CallArgs, OutputArgs, TlsArgs};
+use super::{AcceptedArgs, CallArgs, InspectBuildArgs, OutputArgs, TlsArgs};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,8 +17,9 @@ pub enum ProgressMode {
     /// One line an event
     Plain,
     /// One JSON object a line
-    #[value(alias = "rawjson")]
     Json,
+    /// One JSON object a line as BuildKit writes them
+    Rawjson,
     /// Errors only
     #[value(alias = "none")]
     Quiet,
@@ -94,6 +95,8 @@ pub struct BuildArgs {
     pub call: CallArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
+    #[command(flatten)]
+    pub inspect: InspectBuildArgs,
     #[command(flatten)]
     pub accepted: AcceptedArgs,
     /// Folder with the files that COPY and ADD take; or a repository, the URL of an archive or Dockerfile, `-` for one on standard input

@@ -31,7 +31,7 @@ pub use copy::{
 pub use images::{HistoryArgs, ImagesArgs, RemoveImageArgs, TagArgs};
 pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
 pub use nouns::{BuilderGroup, DfArgs, ImageGroup, SystemGroup};
-pub use outputs::{AcceptedArgs, OutputArgs};
+pub use outputs::{AcceptedArgs, InspectBuildArgs, OutputArgs};
 pub use prune::{PruneArgs, PruneScope};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
 pub use sources::SourceArgs;

@@ -26,10 +26,33 @@ pub struct OutputArgs {
     pub metadata_file: Option<std::path::PathBuf>,
 }
 
+/// Looking into a build that went wrong, and making sure of one that went right.
+#[derive(Debug, Default, Args)]
+pub struct InspectBuildArgs {
+    /// What a failed step leaves: `shell` opens one over its files, mounts and environment
+    #[arg(long, value_name = "ACTION", value_parser = ["shell", "fail"])]
+    pub on_error: Option<String>,
+    /// Open a shell in place of the step in this line of the Dockerfile, and build no further
+    #[arg(long, value_name = "LINE")]
+    pub at: Option<usize>,
+    /// Build twice without the cache and name the first path that differs
+    #[arg(long)]
+    pub verify: bool,
+}
+
 /// Flags that buildx and docker have and that mean nothing here: accepted, with a note.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Accepted for other builders")]
 pub struct AcceptedArgs {
+    /// Attestation, `type=sbom|provenance,...`: kiln writes plain images
+    #[arg(long, value_name = "ATTESTATION")]
+    pub attest: Vec<String>,
+    /// Provenance attestation: kiln writes plain images
+    #[arg(long, value_name = "PROVENANCE")]
+    pub provenance: Option<String>,
+    /// Bill of materials: kiln writes plain images
+    #[arg(long, value_name = "SBOM")]
+    pub sbom: Option<String>,
     /// Builder instance: kiln has none
     #[arg(long, value_name = "NAME")]
     pub builder: Option<String>,
@@ -86,8 +109,17 @@ pub struct AcceptedArgs {
 impl AcceptedArgs {
     /// What was given and does nothing, with the reason.
     pub fn notes(&self) -> Vec<String> {
+        let plain = "kiln writes plain images without attestations, which every platform runs";
+        let is_wanted = |value: &Option<String>| {
+            value
+                .as_deref()
+                .is_some_and(|value| !matches!(value, "false" | "0" | "disabled=true"))
+        };
         let limits = "limits of the old builder; kiln's steps have those of the command itself";
         let given = [
+            (!self.attest.is_empty(), "--attest", plain),
+            (is_wanted(&self.provenance), "--provenance", plain),
+            (is_wanted(&self.sbom), "--sbom", plain),
             (
                 self.builder.is_some(),
                 "--builder",

@@ -15,6 +15,7 @@ mod fields;
 mod outputs;
 mod results;
 mod steps;
+mod verify;
 mod why;
 
 use super::check;
@@ -39,6 +40,8 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     }
     // The outputs say what becomes of the result.
     request.image = None;
+    request.shell_on_error = args.inspect.on_error.as_deref() == Some("shell");
+    request.shell_at = args.inspect.at;
     if let Some(step) = &args.why {
         return why::run(args, &request, &source, &machine.get()?.1, step);
     }
@@ -46,9 +49,16 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     let (host, builder) = machine.get()?;
     let progress = Progress::new(args.progress, args.quiet, args.explain);
     let started = std::time::Instant::now();
-    let result = kiln_builder::build(&request, builder, &progress);
+    let result = match args.inspect.verify {
+        true => verify::build_twice(&request, builder, &progress),
+        false => kiln_builder::build(&request, builder, &progress).map_err(verify::Failure::Build),
+    };
     progress.finish();
-    let built = result.map_err(|error| failure(&error, &source))?;
+    let shown = progress.shows_output();
+    let built = result.map_err(|failed| match failed {
+        verify::Failure::Build(error) => failure(&error, &source, shown),
+        verify::Failure::Differs(difference) => verify::report(&difference),
+    })?;
     if !args.quiet {
         output::diagnostics(&source.name, &source.text, &built.warnings);
         check::remind(&lint);
@@ -70,7 +80,7 @@ pub fn graph(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> 
     let (_, builder) = machine.get()?;
     let progress = Progress::new(args.progress, args.quiet, false);
     let graph = kiln_builder::describe(&request, builder, &progress)
-        .map_err(|error| failure(&error, &source))?;
+        .map_err(|error| failure(&error, &source, true))?;
     output::data(&format!("{graph:#}\n"))?;
     Ok(0)
 }
@@ -367,16 +377,18 @@ fn summary(
 }
 
 /// A failed build in people's words.
-fn failure(error: &BuildError, source: &Source) -> CommandError {
+fn failure(error: &BuildError, source: &Source, output_shown: bool) -> CommandError {
     match error {
         BuildError::Dockerfile(diagnostics) => {
             output::diagnostics(&source.name, &source.text, diagnostics);
             CommandError::silent(1)
         }
         BuildError::Step(failure) => {
-            output::step_failure(&source.name, &source.text, failure);
+            output::step_failure(&source.name, &source.text, failure, output_shown);
             CommandError::silent(1)
         }
+        // The shell's own end is what the user asked for.
+        BuildError::Shell(code) => CommandError::silent(u8::try_from(*code).unwrap_or(1)),
         other => CommandError::from(anyhow::anyhow!("{other}")),
     }
 }

@@ -50,6 +50,7 @@ pub fn run(args: &FormatArgs) -> Result<u8, CommandError> {
     };
     findings.push(finding("landlock", scopes, &landlock));
     findings.push(finding("cgroups", true, &cgroups(&host.cgroups)));
+    findings.push(finding("emulators", true, &emulators()));
     if !host.may_raise_limits {
         let text = "hard limits stay as they are (no CAP_SYS_RESOURCE): larger ones are clamped";
         findings.push(finding("limits", true, text));
@@ -92,6 +93,25 @@ fn cgroups(hierarchy: &Hierarchy) -> String {
             list(&hierarchy.v1)
         ),
         None => format!("no version 2; version 1: {}", list(&hierarchy.v1)),
+    }
+}
+
+/// Processors whose programs the kernel hands to an emulator (Documentation/admin-guide/binfmt-misc.rst).
+fn emulators() -> String {
+    let names = std::fs::read_dir("/proc/sys/fs/binfmt_misc");
+    let mut names: Vec<String> = names
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter_map(|name| name.strip_prefix("qemu-").map(str::to_owned))
+        .collect();
+    names.sort();
+    match names.as_slice() {
+        [] => "none are registered, so steps for other processors cannot run here; Debian: `apt-get install \
+               qemu-user-static binfmt-support`"
+            .to_owned(),
+        names => names.join(" "),
     }
 }
 

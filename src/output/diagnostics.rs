@@ -1,10 +1,14 @@
 //! Diagnostics of a Dockerfile and failed steps, as people read them: file, line, the place underlined.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use kiln_builder::StepFailure;
 use kiln_grammar::{Diagnostic, LineIndex, Severity};
+
+use super::neutral::{neutral, plain_text};
 
 /// Prints every diagnostic to standard error.
 pub fn diagnostics(name: &str, text: &str, diagnostics: &[Diagnostic]) {
@@ -77,11 +81,18 @@ fn groups<'text>(
     groups
 }
 
-/// Prints what failed: the step's lines, the reason, and what probably helps.
-pub fn step_failure(name: &str, text: &str, failure: &StepFailure) {
+/// How much of a log is shown; all of it is in its file.
+const SHOWN: u64 = 1 << 20;
+
+/// Prints what failed: the step's output unless it was shown already, its lines, the reason, and what probably helps.
+pub fn step_failure(name: &str, text: &str, failure: &StepFailure, output_shown: bool) {
     let mut stderr = anstream::stderr().lock();
+    if let (false, Some(log)) = (output_shown, &failure.log) {
+        let _ = show_log(&mut stderr, log);
+    }
     let style = anstyle::AnsiColor::Red.on_default().bold();
-    let _ = writeln!(stderr, "{style}error:{style:#} {}", failure.message);
+    let message = plain_text(&failure.message);
+    let _ = writeln!(stderr, "{style}error:{style:#} {message}");
     if let Some((first, last)) = failure.lines {
         let _ = writeln!(stderr, "  --> {name}:{first}");
         let width = last.to_string().len();
@@ -91,7 +102,7 @@ pub fn step_failure(name: &str, text: &str, failure: &StepFailure) {
             .map(|(index, line)| (index + 1, line))
         {
             if (first..=last).contains(&number) {
-                let _ = writeln!(stderr, "{number:>width$} | {line}");
+                let _ = writeln!(stderr, "{number:>width$} | {}", plain_text(line));
             }
         }
     }
@@ -101,4 +112,25 @@ pub fn step_failure(name: &str, text: &str, failure: &StepFailure) {
     if let Some(hint) = &failure.hint {
         let _ = writeln!(stderr, "hint: {hint}");
     }
+}
+
+/// Prints the output of a step from its log, of a very long one the end.
+fn show_log(stderr: &mut impl Write, log: &Path) -> std::io::Result<()> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    if length > SHOWN {
+        file.seek(SeekFrom::Start(length - SHOWN))?;
+        writeln!(
+            stderr,
+            "... {} bytes before this are in the file",
+            length - SHOWN
+        )?;
+    }
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        writeln!(stderr, "{}", neutral(&line))?;
+        line.clear();
+    }
+    Ok(())
 }

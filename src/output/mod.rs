@@ -3,7 +3,9 @@
 
 mod diagnostics;
 mod json;
+mod neutral;
 mod plain;
+mod rawjson;
 mod tty;
 
 use std::io::{IsTerminal, Write};
@@ -49,6 +51,10 @@ pub trait Renderer: Send + Sync {
     }
     /// Nothing follows: takes away what moves.
     fn finish(&self) {}
+    /// Whether the output of steps is shown while they run.
+    fn shows_output(&self) -> bool {
+        true
+    }
 }
 
 /// The chosen renderer, shared with the threads that work.
@@ -63,6 +69,7 @@ impl Progress {
             _ if quiet => Arc::new(Silent),
             ProgressMode::Quiet => Arc::new(Silent),
             ProgressMode::Json => Arc::new(json::Json::new()),
+            ProgressMode::Rawjson => Arc::new(rawjson::RawJson::default()),
             ProgressMode::Plain => Arc::new(plain::Plain::new(explain)),
             ProgressMode::Tty => Arc::new(tty::Tty::new(explain)),
             ProgressMode::Auto if terminal => Arc::new(tty::Tty::new(explain)),
@@ -86,6 +93,11 @@ impl Progress {
     pub fn finish(&self) {
         self.0.finish();
     }
+
+    /// Whether the output of steps was shown, so that a failure need not show it again.
+    pub fn shows_output(&self) -> bool {
+        self.0.shows_output()
+    }
 }
 
 impl Sink for Progress {
@@ -101,6 +113,9 @@ impl Renderer for Silent {
     fn build(&self, _: &BuildEvent<'_>) {}
     fn transfer(&self, _: &TransferEvent) {}
     fn summary(&self, _: &Summary) {}
+    fn shows_output(&self) -> bool {
+        false
+    }
 }
 
 /// The first digits of a digest, enough to recognise it.

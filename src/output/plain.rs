@@ -10,6 +10,7 @@ use kiln_builder::Outcome;
 use kiln_registry::{BlobOutcome, Event as TransferEvent};
 use kiln_store::Digest;
 
+use super::neutral::{neutral, plain_text};
 use super::{Renderer, short};
 use crate::format;
 
@@ -40,11 +41,8 @@ impl Plain {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&step)
             .map_or(0.0, |started| started.elapsed().as_secs_f64());
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let mut stderr = std::io::stderr().lock();
-        let _ = write!(stderr, "#{step} {seconds:.3} ");
-        let _ = stderr.write_all(line);
-        let _ = stderr.write_all(b"\n");
+        let text = neutral(line);
+        let _ = writeln!(anstream::stderr().lock(), "#{step} {seconds:.3} {text}");
     }
 }
 
@@ -56,7 +54,13 @@ impl Renderer for Plain {
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(*step, Instant::now());
-                self.line(&format!("#{step} {name}"));
+                self.line(&format!("#{step} {}", plain_text(name)));
+            }
+            BuildEvent::Shell { step, name } => {
+                self.line(&format!(
+                    "#{step} shell in {}; its end ends the build",
+                    plain_text(name)
+                ));
             }
             BuildEvent::Output { step, line, .. } => self.output(*step, line),
             BuildEvent::Finished {
@@ -71,14 +75,16 @@ impl Renderer for Plain {
                     .unwrap_or_else(PoisonError::into_inner)
                     .remove(step);
                 if started.is_none() {
-                    self.line(&format!("#{step} {name}"));
+                    self.line(&format!("#{step} {}", plain_text(name)));
                 }
                 self.line(&format!("#{step} {}", verdict(outcome, *duration)));
                 if let (true, Some(why)) = (self.explain, outcome.why()) {
                     self.line(&format!("#{step} because {why}"));
                 }
             }
-            BuildEvent::Failed { step, name } => self.line(&format!("#{step} FAILED {name}")),
+            BuildEvent::Failed { step, name } => {
+                self.line(&format!("#{step} FAILED {}", plain_text(name)));
+            }
             BuildEvent::Warning(text) => self.line(&format!("warning: {text}")),
             BuildEvent::Pulling { reference } => self.line(&format!("pulling {reference}")),
             BuildEvent::Pulled {

@@ -11,6 +11,7 @@ use kiln_builder::Event as BuildEvent;
 use kiln_registry::{BlobOutcome, Event as TransferEvent};
 use kiln_store::Digest;
 
+use super::neutral::{plain_text, printable};
 use super::plain::verdict;
 use super::{Renderer, short};
 
@@ -57,7 +58,7 @@ impl Tty {
         let bar = self.screen.add(
             ProgressBar::new_spinner()
                 .with_style(style)
-                .with_prefix(name.to_owned()),
+                .with_prefix(plain_text(name)),
         );
         bar.enable_steady_tick(TICK);
         bar
@@ -78,7 +79,7 @@ impl Tty {
             bar.finish_and_clear();
         }
         let style = Style::new().fg_color(Some(colour.into()));
-        self.print(&format!("{style}{text:>8}{style:#} {name}"));
+        self.print(&format!("{style}{text:>8}{style:#} {}", plain_text(name)));
     }
 }
 
@@ -114,6 +115,13 @@ impl Renderer for Tty {
                 self.end_step(*step, name, AnsiColor::Red, "FAILED")
             }
             BuildEvent::Warning(text) => self.print(&format!(" warning {text}")),
+            BuildEvent::Shell { name, .. } => {
+                self.finish();
+                self.print(&format!(
+                    "   shell {}; its end ends the build",
+                    plain_text(name)
+                ));
+            }
             BuildEvent::Registry(event) => self.transfer(event),
             _ => {}
         }
@@ -151,6 +159,10 @@ impl Renderer for Tty {
         }
     }
 
+    fn shows_output(&self) -> bool {
+        false
+    }
+
     fn finish(&self) {
         let mut live = self.live();
         for (_, bar) in live.steps.drain().map(|(_, step)| step) {
@@ -160,13 +172,4 @@ impl Renderer for Tty {
             bar.finish_and_clear();
         }
     }
-}
-
-/// A line of output without what would move the cursor: build steps are not trusted with the terminal.
-fn printable(line: &[u8]) -> String {
-    String::from_utf8_lossy(line)
-        .trim_end()
-        .chars()
-        .filter(|character| !character.is_control())
-        .collect()
 }

@@ -19,6 +19,7 @@ mod containers;
 mod contexts;
 mod errors;
 mod exchange;
+mod failures;
 mod hostile;
 mod images;
 mod interrupted;

@@ -1,6 +1,7 @@
 //! What a failed step says: BuildKit's words, and what probably helps.
 
 use kiln_runtime::{Exit, LaunchError};
+use kiln_store::Platform;
 
 use crate::copy::CopyError;
 use crate::error::{BuildError, StepFailure};
@@ -57,10 +58,12 @@ pub(crate) fn of_launch(origin: &Origin, run: &RunOp, error: &LaunchError) -> Bu
     };
     let code = error.exit_code();
     let hint = match source.raw_os_error() {
-        Some(ENOEXEC) => Some(format!(
-            "the program is for another processor, or a script without #!; this step's platform is {}",
-            run.platform
-        )),
+        Some(ENOEXEC) => Some(foreign(run).unwrap_or_else(|| {
+            format!(
+                "the program is for another processor, or a script without #!; this step's platform is {}",
+                run.platform
+            )
+        })),
         Some(ENOENT) if run.argv.first().is_some_and(|program| program.ends_with("sh")) => Some(
             "the image has no shell (or no loader for it): use the JSON form, RUN [\"program\", \"argument\"], or SHELL"
                 .to_owned(),
@@ -99,13 +102,34 @@ const NO_NETWORK: [&str; 5] = [
     "bad address",
 ];
 
+/// How to run steps of another processor, if this step is one.
+fn foreign(run: &RunOp) -> Option<String> {
+    let machine = Platform::host();
+    let platform: Platform = run.platform.parse().ok()?;
+    machine.best_match([&platform]).is_none().then(|| {
+        format!(
+            "this step is for {platform}, and this machine is {machine}: install an emulator (Debian: `apt-get install \
+             qemu-user-static binfmt-support`), or cross-compile with `FROM --platform=$BUILDPLATFORM`; `kiln doctor` shows \
+             which emulators are registered"
+        )
+    })
+}
+
 fn hint(run: &RunOp, exit: Exit, tail: &[u8]) -> Option<String> {
     let tail = String::from_utf8_lossy(tail);
     if tail.contains("Exec format error") {
-        return Some(format!(
-            "a program is for another processor; this step's platform is {}",
-            run.platform
-        ));
+        return Some(foreign(run).unwrap_or_else(|| {
+            format!(
+                "a program is for another processor; this step's platform is {}",
+                run.platform
+            )
+        }));
+    }
+    if tail.contains("No space left on device") {
+        return Some(
+            "the disk of the store is full, or a mount with a limit: `kiln df` shows what can go, `kiln prune` removes it"
+                .to_owned(),
+        );
     }
     if NO_NETWORK.iter().any(|words| tail.contains(words)) {
         return Some(match run.network {

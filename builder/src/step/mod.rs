@@ -16,6 +16,7 @@ mod reads;
 mod reason;
 mod remote;
 mod run;
+mod shell;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,10 @@ pub(crate) struct Engine<'a> {
     /// Hashes of files that lie in layers.
     pub(crate) layer_hashes: &'a IndexedHashes,
     pub(crate) source_date_epoch: Option<i64>,
+    /// The step in whose place the user wants a shell.
+    pub(crate) shell_at: Option<VertexId>,
+    /// The failure that a shell was opened for.
+    pub(crate) failure: Mutex<Option<BuildError>>,
     /// Ends what runs, when the caller gives up or another step failed.
     pub(crate) stop: &'a Cancel,
     pub(crate) done: Mutex<Vec<Option<Done>>>,
@@ -84,7 +89,10 @@ impl Executor for Engine<'_> {
                 Ok(Arc::new(state))
             }
             Op::Run(_) | Op::Copy(_) | Op::Workdir(_) => {
-                let done = self.step(vertex, &inputs).inspect_err(|_| {
+                let done = self.step(vertex, &inputs).inspect_err(|error| {
+                    if let BuildError::Shell(_) = error {
+                        return;
+                    }
                     self.events.event(Event::Failed {
                         step: vertex,
                         name: &self.graph.vertices[vertex].origin.name,
@@ -115,6 +123,11 @@ impl Engine<'_> {
         inputs: &[SharedState],
     ) -> Result<(Outcome, StepResult), BuildError> {
         let prepared = &self.prepared[number];
+        if self.shell_at == Some(number) {
+            let stack = inputs[0].stack(&self.host.store)?;
+            let tree = self.new_tree(&stack)?;
+            return Err(self.shell_instead(number, inputs, &stack, &tree)?);
+        }
         if let Some(hit) = &prepared.hit {
             return Ok((Outcome::Cached, hit.clone()));
         }
@@ -158,11 +171,7 @@ impl Engine<'_> {
         before: Option<&crate::cache::SlotRecord>,
     ) -> Result<NewTree, BuildError> {
         let vertex = self.vertex(number);
-        let tree = self
-            .host
-            .store
-            .new_tree(stack)
-            .map_err(|error| BuildError::host("cannot begin a layer", error))?;
+        let tree = self.new_tree(stack)?;
         match &vertex.op {
             Op::Run(run) => self.run(number, run, inputs, stack, &tree)?,
             Op::Copy(copy) => self.copy(number, copy, inputs, stack, &tree, before)?,
@@ -170,6 +179,13 @@ impl Engine<'_> {
             Op::Image(_) | Op::Scratch => {}
         }
         Ok(tree)
+    }
+
+    fn new_tree(&self, stack: &Stack) -> Result<NewTree, BuildError> {
+        self.host
+            .store
+            .new_tree(stack)
+            .map_err(|error| BuildError::host("cannot begin a layer", error))
     }
 
     /// Takes the first layer that held the same files in place of a new one, so that whatever was built on it still fits.

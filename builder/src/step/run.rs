@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use kiln_runtime::{
     Capabilities, Child, Exit, Ids, Launcher, Network as Namespace, Process, Seccomp, Security,
@@ -49,21 +50,27 @@ impl Engine<'_> {
         let log_path = self.log_path(number);
         let log = log_path.as_ref().map(|path| open_log(path)).transpose()?;
         let mut output = Output::new(self.events, number, log);
-        let exit = self
-            .supervise(&launcher, &spec, &mut output)
-            .map_err(|error| match error {
-                RunError::Launch(error) => failure::of_launch(origin, run, &error),
-                RunError::Host(error) => error,
-            })?;
-        if self.stop.is_cancelled() && !exit.success() {
+        let failed = match self.supervise(&launcher, &spec, &mut output) {
+            Ok(exit) if exit.success() => return Ok(()),
+            _ if self.stop.is_cancelled() => return Err(BuildError::Cancelled),
+            Ok(exit) => {
+                let mut failed = failure::of_exit(origin, run, exit, output.tail());
+                failed.log = log_path;
+                BuildError::Step(Box::new(failed))
+            }
+            Err(RunError::Launch(error)) => failure::of_launch(origin, run, &error),
+            Err(RunError::Host(error)) => return Err(error),
+        };
+        if let Some(shell) = self.offers_shell() {
+            // What the step held, such as the lock of a cache directory, is for the shell now.
+            drop(mounts);
+            self.shell_after(shell, number, run, inputs, (stack, tree), &account)?;
+            // The flag is up since the shell was opened, so the failure is kept beside the schedule.
+            let mut kept = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = Some(failed);
             return Err(BuildError::Cancelled);
         }
-        if exit.success() {
-            return Ok(());
-        }
-        let mut failed = failure::of_exit(origin, run, exit, output.tail());
-        failed.log = log_path;
-        Err(BuildError::Step(Box::new(failed)))
+        Err(failed)
     }
 
     /// Starts the command, hands its output on, waits for its end.
@@ -99,7 +106,7 @@ impl Engine<'_> {
         Ok(exit)
     }
 
-    fn spec(
+    pub(super) fn spec(
         &self,
         run: &RunOp,
         stack: &Stack,
@@ -141,7 +148,8 @@ impl Engine<'_> {
             tree.work().to_owned(),
             process,
         );
-        spec.volatile = true;
+        // A shell that follows the step is mounted over the same upper directory.
+        spec.volatile = self.offers_shell().is_none();
         spec.hostname.clone_from(&run.hostname);
         spec.hosts = Some(hosts::hosts(&run.hostname, &self.request.extra_hosts));
         spec.resolv_conf = Some(self.host.resolv_conf.clone());
@@ -161,7 +169,7 @@ impl Engine<'_> {
     }
 
     /// The launcher, started when the first step needs it.
-    fn launcher(&self) -> Result<Launcher, BuildError> {
+    pub(super) fn launcher(&self) -> Result<Launcher, BuildError> {
         if let Some(launcher) = self.launcher.get() {
             return Ok(launcher.clone());
         }

@@ -86,6 +86,7 @@ impl Lab {
             launcher: Arc::new(|| Err("no step here may run".to_owned())),
             images: Arc::new(NoImages),
             cancel: Cancel::new(),
+            shell: None,
             logs: None,
             resolv_conf: Vec::new(),
             remote: kiln_builder::RemoteAccess::default(),
