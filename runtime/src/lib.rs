@@ -21,6 +21,7 @@ mod detached;
 mod error;
 mod explain;
 mod launcher;
+pub mod network;
 mod parent;
 mod plan;
 pub mod probe;

@@ -70,6 +70,7 @@ pub use policy::{DeviceConfig, HealthConfig, LogDriver, RestartPolicy};
 pub use ports::{BoundPort, ContainerPort, PortMapping, Protocol};
 pub use processes::ProcessStat;
 pub use quantity::{human_duration, parse_duration, parse_size};
+pub(crate) use random::fill as fill_random;
 pub use session::{Local, Session, SessionEnd, TerminalHandle};
 pub use signals::parse_signal;
 pub use start::{Attach, StartOptions};

@@ -1,0 +1,40 @@
+//! Networks: bridges of the host that containers and build steps are connected to.
+//!
+//! ```text
+//! networks/<name>/network.json            what it is; replaced by rename
+//!                 lock                    held while its bridge, rules and addresses are changed
+//!                 endpoints/<id>.json     who is connected, with addresses and ports; replaced by rename
+//!                 endpoints/<id>.lock     locked as long as that one lives
+//!                 last.json               the addresses that were given out last
+//! ```
+//!
+//! What is in the kernel is made when it is needed and found again by name: a bridge per network, with a note that says whose it
+//! is; a pair of devices per container, of which one end lies in the container's network namespace; the rules ([`rules`]).
+//! Nothing is ever taken down on the way of a step or container: with the last reference to a namespace its devices go by
+//! themselves, in the kernel's own time. An endpoint whose lock is free belongs to nobody, so that a killed process leaves nothing
+//! that has to be repaired.
+//!
+//! Names of containers are answered by their monitors ([`resolver`]).
+
+mod attach;
+mod bridge;
+mod device;
+mod endpoint;
+mod error;
+mod forwarding;
+mod namespace;
+mod netlink;
+mod networks;
+mod options;
+mod rules;
+mod subnet;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use attach::{Attached, Wish, attach};
+pub(crate) use bridge::restore_rules;
+pub(crate) use endpoint::{Endpoint, Lease};
+pub use error::{Error, Result};
+pub use networks::{DEFAULT, Network, Networks, Subnet};
+pub use options::NetworkOptions;
+pub(crate) use rules::Table;
