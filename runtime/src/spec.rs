@@ -276,13 +276,28 @@ pub enum MountSource {
 }
 
 /// The network of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Network {
     /// The host's, with abstract sockets out of reach where the kernel has Landlock scopes.
     Host,
     /// An own network namespace with nothing but loopback.
     None,
+    /// A network namespace that is there already.
+    Joined(Arc<OwnedFd>),
 }
+
+impl PartialEq for Network {
+    /// Namespaces are compared by their descriptors.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Host, Self::Host) | (Self::None, Self::None) => true,
+            (Self::Joined(one), Self::Joined(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Network {}
 
 /// How much a process is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -78,9 +78,18 @@ pub struct CreateArgs {
     /// Mount the volumes and binds of another container: `CONTAINER[:ro|rw]`
     #[arg(long, value_name = "CONTAINER")]
     pub volumes_from: Vec<String>,
-    /// Network: `private` (own, with loopback; the default), `none` or `host`
-    #[arg(long, value_name = "MODE", alias = "net")]
+    /// Network: a name, `bridge`, `none`, `host`, `container:NAME`, or `private` (loopback and published ports)
+    #[arg(long, value_name = "NETWORK", alias = "net")]
     pub network: Option<String>,
+    /// Further name on the network, for other containers
+    #[arg(long, value_name = "NAME", alias = "net-alias")]
+    pub network_alias: Vec<String>,
+    /// IPv4 address on the network
+    #[arg(long, value_name = "IP")]
+    pub ip: Option<String>,
+    /// IPv6 address on the network
+    #[arg(long, value_name = "IP")]
+    pub ip6: Option<String>,
     /// Make the root file system read-only
     #[arg(long)]
     pub read_only: bool,

@@ -7,6 +7,7 @@ mod containers;
 mod copy;
 mod images;
 mod life;
+mod network;
 mod nouns;
 mod outputs;
 mod prune;
@@ -30,6 +31,10 @@ pub use copy::{
 };
 pub use images::{HistoryArgs, ImagesArgs, RemoveImageArgs, TagArgs};
 pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
+pub use network::{
+    NetworkArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs, NetworkDisconnectArgs,
+    NetworkInspectArgs, NetworkListArgs, NetworkPruneArgs, NetworkRemoveArgs,
+};
 pub use nouns::{BuilderGroup, DfArgs, ImageGroup, SystemGroup};
 pub use outputs::{AcceptedArgs, InspectBuildArgs, OutputArgs};
 pub use prune::{PruneArgs, PruneScope};
@@ -143,6 +148,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Manage volumes
     Volume(VolumeArgs),
+    /// Manage networks
+    Network(NetworkArgs),
     /// List images
     Images(ImagesArgs),
     /// Give an image another name

@@ -11,6 +11,7 @@ mod doctor;
 mod images;
 mod inspect;
 mod login;
+mod network;
 mod outline;
 mod prune;
 mod pull;
@@ -69,6 +70,7 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Ps(args) => containers::list(&args, settings),
         Command::Logs(args) => containers::logs(&args, settings),
         Command::Inspect(args) => inspect::run(&args, settings),
+        Command::Network(args) => network::run(&args.command, settings),
         Command::Volume(args) => volume::run(&args.command, settings),
         Command::Images(args) => images::list(&args, settings),
         Command::Tag(args) => images::tag(&args, settings),

@@ -197,6 +197,9 @@ pub(super) fn start(
     for warning in session.warnings() {
         output::talk(&format!("warning: {warning}"));
     }
+    for notice in session.notices() {
+        output::talk(&format!("notice: {notice}"));
+    }
     Ok(session)
 }
 
@@ -341,6 +344,9 @@ fn options(args: &CreateArgs, stdin_once: bool) -> Result<CreateOptions, Command
         tmpfs: args.tmpfs.clone(),
         volumes_from: args.volumes_from.clone(),
         network: args.network.clone(),
+        network_aliases: args.network_alias.clone(),
+        ip: args.ip.clone(),
+        ip6: args.ip6.clone(),
         read_only: args.read_only,
         privileged: args.privileged,
         cap_add: args.cap_add.clone(),

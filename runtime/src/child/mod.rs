@@ -242,6 +242,10 @@ impl<'a> Child<'a> {
                 propagation,
             } => self.mount(target, source, *read_only, *no_exec, *propagation),
             Operation::Assemble => self.assemble(),
+            Operation::Network { namespace } => {
+                process::join_namespaces(self.fd(*namespace)?, libc::CLONE_NEWNET)
+                    .doing("enter the network namespace")
+            }
             Operation::Loopback => crate::sys::network::loopback_up().doing("bring loopback up"),
             Operation::Sysctl { path, value } => self.write_setting(path, value),
             Operation::Setting {

@@ -16,6 +16,7 @@ use super::ports::{ContainerPort, PortMapping};
 use super::state::{Moment, write_atomically};
 use crate::Propagation;
 use crate::cgroup::Limits;
+use crate::network::Wish;
 
 /// The name of the file.
 const FILE: &str = "config.json";
@@ -41,6 +42,12 @@ pub struct Config {
     pub dns: DnsConfig,
     /// Its network.
     pub network: NetworkMode,
+    /// The networks that it is connected to, with [`NetworkMode::Networks`].
+    #[serde(default)]
+    pub(crate) connections: Vec<Wish>,
+    /// The container whose network it shares, with [`NetworkMode::Container`].
+    #[serde(default)]
+    pub network_container: Option<String>,
     /// Ports published on the host.
     pub ports: Vec<PortMapping>,
     /// Ports that the image or `--expose` names.
@@ -173,22 +180,36 @@ impl ProcessConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
-    /// An own namespace with loopback; published ports are carried in by the monitor.
+    /// The default bridge, or as [`NetworkMode::Private`] where this machine has none.
     #[default]
     Default,
+    /// An own namespace with loopback; published ports are carried in by the monitor.
+    Private,
     /// An own namespace with loopback and nothing else.
     None,
     /// The host's.
     Host,
+    /// Networks by name.
+    Networks,
+    /// That of another container.
+    Container,
 }
 
 impl NetworkMode {
+    /// Whether ports of the host lead to it.
+    pub(crate) fn publishes(self) -> bool {
+        matches!(self, Self::Default | Self::Private | Self::Networks)
+    }
+
     /// Docker's word for it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Default => "default",
             Self::None => "none",
             Self::Host => "host",
+            Self::Private => "private",
+            Self::Networks => "networks",
+            Self::Container => "container",
         }
     }
 }
@@ -314,6 +335,8 @@ pub(crate) mod tests {
             extra_hosts: Vec::new(),
             dns: DnsConfig::default(),
             network: NetworkMode::Default,
+            connections: Vec::new(),
+            network_container: None,
             ports: Vec::new(),
             exposed_ports: Vec::new(),
             mounts: Vec::new(),

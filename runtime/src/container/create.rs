@@ -41,6 +41,7 @@ impl Containers {
         }
         let mut settled = settings::settle(&id, &name, image, reference, options, &user)?;
         let others = self.volumes_from(&options.volumes_from)?;
+        self.settle_network(&mut settled.config)?;
         settled.config.mounts = self.settle_mounts(settled.mounts, &others, &tree)?;
         let made = self.make(&settled.config, &tree);
         if made.is_err() {

@@ -98,6 +98,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] kiln_store::Error),
+    /// A network could not be used.
+    #[error(transparent)]
+    Network(#[from] crate::network::Error),
     /// The image's files could not be read.
     #[error(transparent)]
     Layers(#[from] kiln_store::LayerError),

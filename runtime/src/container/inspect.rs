@@ -7,12 +7,14 @@ use serde_json::{Map, Value, json};
 use super::config::{MountConfig, MountOrigin};
 use super::containers::Container;
 use super::error::Result;
+use super::networking::Connections;
 use super::policy::{DeviceConfig, LogDriver};
 use super::signals::signal_name;
 use super::state::{HealthState, Moment, State, Status, ZERO_TIME};
 use super::volumes::data_directory;
 use crate::Capabilities;
 use crate::cgroup::Limits;
+use crate::network::Networks;
 
 impl Container {
     /// The whole of what scripts ask for.
@@ -62,7 +64,7 @@ impl Container {
         let binds: Vec<String> = config.mounts.iter().filter_map(bind_text).collect();
         json!({
             "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
-            "NetworkMode": config.network.word(),
+            "NetworkMode": self.network_mode(),
             "PortBindings": bindings,
             "RestartPolicy": { "Name": config.restart.word(), "MaximumRetryCount": config.restart.most() },
             "AutoRemove": config.auto_remove,
@@ -160,6 +162,16 @@ impl Container {
         json
     }
 
+    /// As `--network` took it.
+    fn network_mode(&self) -> String {
+        let config = &self.config;
+        match (&config.network_container, config.connections.first()) {
+            (Some(container), _) => format!("container:{container}"),
+            (None, Some(first)) => first.network.clone(),
+            (None, None) => config.network.word().to_owned(),
+        }
+    }
+
     fn network_json(&self, state: &State) -> Value {
         let mut ports: BTreeMap<String, Value> = BTreeMap::new();
         if state.status == Status::Running {
@@ -177,13 +189,58 @@ impl Container {
                 }
             }
         }
-        let name = self.config.network.word();
+        let networks = self.networks_json();
+        let first = networks.values().next().cloned().unwrap_or_default();
+        let text = |field: &str| first[field].as_str().unwrap_or_default();
         json!({
             "Ports": ports,
-            "IPAddress": "",
-            "Gateway": "",
-            "Networks": { name: { "IPAddress": "", "Gateway": "" } },
+            "IPAddress": text("IPAddress"),
+            "IPPrefixLen": first["IPPrefixLen"].as_u64().unwrap_or_default(),
+            "Gateway": text("Gateway"),
+            "GlobalIPv6Address": text("GlobalIPv6Address"),
+            "MacAddress": text("MacAddress"),
+            "Networks": networks,
         })
+    }
+
+    /// The networks that it is connected to; when it does not run, those that it will be connected to.
+    fn networks_json(&self) -> Map<String, Value> {
+        let live = Networks::of(&self.root)
+            .endpoints_of(self.id().as_str())
+            .unwrap_or_default();
+        let wishes = Connections::read(&self.directory, &self.config).unwrap_or_default();
+        let mut found = Map::new();
+        for wish in wishes.0 {
+            let here = live.iter().find(|(one, _)| one.name == wish.network);
+            let subnet = |v4: bool| {
+                let subnets = here.map(|(network, _)| network.subnets.as_slice());
+                let mut subnets = subnets.unwrap_or_default().iter();
+                subnets.find(|one| one.subnet.addr().is_ipv4() == v4)
+            };
+            let gateway = |v4| subnet(v4).map_or_else(String::new, |one| one.gateway.to_string());
+            let length = |v4| subnet(v4).map_or(0, |one| one.subnet.prefix_len());
+            let endpoint = here.map(|(_, endpoint)| endpoint);
+            let v4 = endpoint.and_then(|one| one.ipv4);
+            let v6 = endpoint.and_then(|one| one.ipv6);
+            let value = json!({
+                "Aliases": wish.aliases,
+                "NetworkID": here.map_or("", |(network, _)| &network.id),
+                "EndpointID": endpoint.map_or("", |one| &one.container),
+                "Gateway": gateway(true),
+                "IPAddress": v4.map_or_else(String::new, |address| address.to_string()),
+                "IPPrefixLen": length(true),
+                "IPv6Gateway": gateway(false),
+                "GlobalIPv6Address": v6.map_or_else(String::new, |address| address.to_string()),
+                "GlobalIPv6PrefixLen": length(false),
+                "MacAddress": endpoint.map_or("", |one| &one.mac),
+            });
+            found.insert(wish.network, value);
+        }
+        if found.is_empty() {
+            let name = self.config.network.word();
+            found.insert(name.to_owned(), json!({ "IPAddress": "", "Gateway": "" }));
+        }
+        found
     }
 }
 

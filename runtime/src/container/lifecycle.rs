@@ -249,6 +249,22 @@ impl Container {
         Ok(None)
     }
 
+    /// Tells its monitor of a change of its network.
+    pub(super) fn change_network(
+        &self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<()> {
+        let channel = self
+            .connect()?
+            .ok_or_else(|| Error::NotRunning(self.config.name.clone()))?;
+        match self.ask(&channel, request, descriptors)? {
+            (Reply::Done, _) => Ok(()),
+            (Reply::Failed(error), _) => Err(error.into()),
+            _ => Err(Error::NotRunning(self.config.name.clone())),
+        }
+    }
+
     /// Sends a request that is answered at the container's end.
     fn end(&self, request: &Request) -> Result<()> {
         if let Some(channel) = self.connect()? {

@@ -25,6 +25,7 @@ pub struct Session {
     /// Whether the streams end with the process: those of a container do, an exec may leave others behind that hold them.
     until_end: bool,
     warnings: Vec<String>,
+    notices: Vec<String>,
 }
 
 /// The caller's side of a session.
@@ -82,6 +83,7 @@ impl Session {
             terminal: config.process.terminal,
             until_end,
             warnings: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -93,6 +95,17 @@ impl Session {
     /// What could not be done as it was asked for.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Adds what the user should know.
+    pub(super) fn with_notices(mut self, notices: Vec<String>) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// What the user should know about the container that was started.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Says whether the processes have a terminal; an exec's may differ from its container's.

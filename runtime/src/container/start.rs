@@ -17,6 +17,7 @@ use super::error::{Context, Error, Result};
 use super::image_tree::{self, ImageTree};
 use super::log::Stream;
 use super::name_files::{self, HostFiles};
+use super::networking;
 use super::session::Session;
 use super::state::{Status, boot_id};
 use crate::cgroup::{Cgroup, Created};
@@ -71,16 +72,22 @@ impl Containers {
             config.process.terminal,
             config.process.open_stdin,
         )?;
+        let network = networking::prepare(self, container, &options.host_files)?;
         let request = StartRequest {
             id: config.id.to_string(),
             lowers: relative_lowers(&self.store, tree.lowers())?,
-            hosts: Some(name_files::hosts(config, &options.host_files)),
-            resolv_conf: Some(name_files::resolv_conf(config, &options.host_files)),
+            hosts: Some(name_files::hosts(config, &options.host_files, &network)),
+            resolv_conf: Some(name_files::resolv_conf(
+                config,
+                &options.host_files,
+                network.request.upstreams.is_some(),
+            )),
             boot_id: boot_id(),
             user_xattrs: image_tree::user_xattrs(&self.store),
             attach,
             size: (options.size.rows, options.size.columns),
             cgroup: None,
+            network: network.request,
         };
         let created = self.make_cgroup(container)?;
         let request = StartRequest {
@@ -89,8 +96,14 @@ impl Containers {
         };
         let message =
             serde_json::to_vec(&request).map_err(|error| Error::Invalid(error.to_string()))?;
-        let channel =
-            self.spawn_monitor(launcher, config, &message, &pipes, created.cgroup.as_ref())?;
+        let channel = self.spawn_monitor(
+            launcher,
+            config,
+            &message,
+            &pipes,
+            &network.descriptors,
+            created.cgroup.as_ref(),
+        )?;
         let Pipes { readers, writers } = pipes;
         drop(writers);
         match channel
@@ -104,6 +117,7 @@ impl Containers {
                 descriptors.into_iter().next(),
                 true,
             )
+            .with_notices(network.notices)
             .warn(created.unmet.iter().map(ToString::to_string).collect())),
             failed => {
                 if let Some(cgroup) = &created.cgroup {
@@ -128,6 +142,7 @@ impl Containers {
         config: &Config,
         message: &[u8],
         pipes: &Pipes,
+        network: &[OwnedFd],
         cgroup: Option<&Cgroup>,
     ) -> Result<Channel> {
         let (ours, theirs) =
@@ -140,6 +155,7 @@ impl Containers {
         let mounts = detach_binds(config)?;
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd(), null.as_fd()];
         descriptors.extend(pipes.writers.iter().map(AsFd::as_fd));
+        descriptors.extend(network.iter().map(AsFd::as_fd));
         descriptors.extend(mounts.iter().map(|mount| mount.as_fd()));
         descriptors.extend(cgroup.iter().flat_map(|cgroup| cgroup.descriptors()));
         launcher

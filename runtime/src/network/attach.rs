@@ -45,6 +45,8 @@ pub(crate) struct Attached {
     pub resolver: Option<ResolverSockets>,
     /// Its endpoints.
     pub leases: Vec<Lease>,
+    /// The host's address on the first network that leads outside.
+    pub gateway: Option<IpAddr>,
 }
 
 /// Makes a namespace that is connected to these networks. `resolvers` are the host's name servers, which a chosen subnet must not
@@ -62,6 +64,7 @@ pub(crate) fn attach(
         namespace,
         resolver,
         leases: Vec::new(),
+        gateway: None,
     };
     for wish in wishes {
         match connect(
@@ -72,9 +75,12 @@ pub(crate) fn attach(
             &mut kernel,
             resolvers,
         ) {
-            Ok(lease) => attached.leases.push(lease),
+            Ok((lease, gateway)) => {
+                attached.leases.push(lease);
+                attached.gateway = attached.gateway.or(gateway);
+            }
             Err(error) => {
-                release(root, attached.leases);
+                release(root, attached.leases, Some(&mut kernel));
                 return Err(error);
             }
         }
@@ -82,7 +88,7 @@ pub(crate) fn attach(
     Ok(attached)
 }
 
-/// Connects a namespace to one more network.
+/// Connects a namespace to one more network; also gives the host's address there, if it leads outside.
 pub(crate) fn connect(
     root: &Path,
     who: Who<'_>,
@@ -90,7 +96,7 @@ pub(crate) fn connect(
     namespace: &mut Namespace,
     kernel: &mut Kernel,
     resolvers: &[IpAddr],
-) -> Result<Lease> {
+) -> Result<(Lease, Option<IpAddr>)> {
     let networks = Networks::of(root);
     if wish.network == DEFAULT {
         networks.default_network()?;
@@ -100,7 +106,8 @@ pub(crate) fn connect(
     if endpoint::reclaim(locked.directory())? {
         locked.write_rules(kernel)?;
     }
-    let endpoint = locked.allocate(who, wish)?;
+    let mut endpoint = locked.allocate(who, wish)?;
+    endpoint.device = namespace.free_name()?;
     let lease = Lease::take(locked.directory(), &wish.network, endpoint)?.ok_or_else(|| {
         Error::Invalid(format!(
             "endpoint with name {} already exists in network {}",
@@ -108,7 +115,11 @@ pub(crate) fn connect(
         ))
     })?;
     match plug(&locked, &lease, namespace, kernel, &device) {
-        Ok(()) => Ok(lease),
+        Ok(()) => {
+            let outside = locked.network.subnets.first();
+            let outside = outside.filter(|_| !locked.network.internal);
+            Ok((lease, outside.map(|one| one.gateway)))
+        }
         Err(error) => {
             // What keeps the container from starting is what has to be heard about.
             let _ = lease.release(locked.directory());
@@ -119,13 +130,13 @@ pub(crate) fn connect(
 
 /// Gives endpoints back; the rules of those that had ports are written anew. Errors are of no use to anybody: what is left behind
 /// belongs to nobody, and the next one to connect forgets it.
-pub(crate) fn release(root: &Path, leases: Vec<Lease>) {
+pub(crate) fn release(root: &Path, leases: Vec<Lease>, mut kernel: Option<&mut Kernel>) {
     for lease in leases {
         let had_ports = !lease.endpoint.ports.is_empty();
         if let Ok(locked) = Networks::of(root).lock(&lease.network) {
             let _ = lease.release(locked.directory());
-            if had_ports && let Ok(mut kernel) = Kernel::open() {
-                let _ = locked.write_rules(&mut kernel);
+            if had_ports && let Some(kernel) = &mut kernel {
+                let _ = locked.write_rules(kernel);
             }
         }
     }
@@ -153,7 +164,6 @@ fn plug(
     kernel: &mut Kernel,
     bridge: &Device,
 ) -> Result<()> {
-    let name = namespace.free_name()?;
     let network = &locked.network;
     let mut addresses = Addresses {
         own: Vec::new(),
@@ -174,7 +184,7 @@ fn plug(
         &mut kernel.route,
         bridge.index,
         &outer,
-        &name,
+        &lease.endpoint.device,
         mac,
         &addresses,
     )
@@ -213,6 +223,7 @@ impl Locked {
             aliases: wish.aliases.clone(),
             ipv4: None,
             ipv6: None,
+            device: String::new(),
             mac: String::new(),
             ports: Vec::new(),
         };

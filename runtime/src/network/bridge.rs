@@ -209,7 +209,8 @@ impl Locked {
 }
 
 /// Puts a network's rules back if somebody removed them.
-pub(crate) fn restore_rules(root: &Path, network: &str, table: &mut Table) -> Result<()> {
+pub(crate) fn restore_rules(root: &Path, network: &str, kernel: &mut Kernel) -> Result<()> {
+    let table = &mut kernel.table;
     let locked = Networks::of(root).lock(network)?;
     let chains = locked.chains()?;
     let describe = || format!("restoring the rules of network {network}");

@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,8 @@ pub(crate) struct Endpoint {
     pub ipv4: Option<Ipv4Addr>,
     /// Its other address.
     pub ipv6: Option<Ipv6Addr>,
+    /// Its device in the container.
+    pub device: String,
     /// Its hardware address, as text.
     pub mac: String,
     /// Ports of the host that lead to it.
@@ -144,9 +146,9 @@ impl Lease {
         forget(directory, &self.endpoint.container)
     }
 
-    /// The lock, to be passed on.
-    pub(crate) fn lock(&self) -> BorrowedFd<'_> {
-        self.lock.as_fd()
+    /// The lock, to be passed on to who keeps the endpoint from now on.
+    pub(crate) fn into_lock(self) -> OwnedFd {
+        self.lock.into()
     }
 }
 

@@ -26,15 +26,17 @@ mod namespace;
 mod netlink;
 mod networks;
 mod options;
+pub(crate) mod resolver;
 mod rules;
 mod subnet;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attach::{Attached, Wish, attach};
-pub(crate) use bridge::restore_rules;
-pub(crate) use endpoint::{Endpoint, Lease};
+pub(crate) use attach::{Attached, Who, Wish, attach, connect, release};
+pub(crate) use bridge::{Kernel, restore_rules};
+pub(crate) use endpoint::Lease;
 pub use error::{Error, Result};
+pub(crate) use namespace::{Namespace, RESOLVER, ResolverSockets};
 pub use networks::{DEFAULT, Network, Networks, Subnet};
 pub use options::NetworkOptions;
-pub(crate) use rules::Table;
+pub(crate) use rules::RuleWatch;

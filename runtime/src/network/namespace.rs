@@ -126,6 +126,22 @@ impl Namespace {
         }
     }
 
+    /// Sends all that has no other way by a device to the host's addresses there.
+    pub(crate) fn route(
+        &mut self,
+        inner: &str,
+        gateways: impl Iterator<Item = IpAddr>,
+    ) -> Result<()> {
+        let describe = || format!("routing by {inner}");
+        if let Some(device) = self.route.device(inner).context(describe)? {
+            for gateway in gateways {
+                let routed = self.route.add_default_route(device.index, gateway);
+                routed.context(describe)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A name for a further device: `eth0`, `eth1`, ...
     pub(crate) fn free_name(&mut self) -> Result<String> {
         let devices = self

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::bridge;
 use super::endpoint::{self, Endpoint};
@@ -57,7 +59,7 @@ pub struct Subnet {
     /// Addresses and length.
     pub subnet: IpNet,
     /// The host's own address in it.
-    pub gateway: std::net::IpAddr,
+    pub gateway: IpAddr,
     /// The part that addresses are given out of, if not all.
     pub range: Option<IpNet>,
 }
@@ -255,6 +257,57 @@ impl Networks {
         Ok(found)
     }
 
+    /// A network and who is connected to it, in docker's shape.
+    pub fn inspect(&self, network: &Network) -> Result<Value> {
+        let length = |v4: bool| {
+            let mut subnets = network.subnets.iter().map(|one| one.subnet);
+            let subnet = subnets.find(|subnet| subnet.addr().is_ipv4() == v4);
+            subnet.map_or(0, |subnet| subnet.prefix_len())
+        };
+        let mut containers = Map::new();
+        for one in self.endpoints(&network.name)? {
+            let address = |address: Option<IpAddr>, v4: bool| {
+                address.map_or_else(String::new, |address| format!("{address}/{}", length(v4)))
+            };
+            let value = json!({
+                "Name": one.name,
+                "EndpointID": one.container,
+                "MacAddress": one.mac,
+                "IPv4Address": address(one.ipv4.map(IpAddr::V4), true),
+                "IPv6Address": address(one.ipv6.map(IpAddr::V6), false),
+            });
+            containers.insert(one.container, value);
+        }
+        let subnet = |one: &Subnet| {
+            let mut value = json!({ "Subnet": one.subnet, "Gateway": one.gateway });
+            if let Some(range) = one.range {
+                value["IPRange"] = json!(range);
+            }
+            value
+        };
+        Ok(json!({
+            "Name": network.name,
+            "Id": network.id,
+            "Created": network.created.rfc3339(),
+            "Scope": "local",
+            "Driver": "bridge",
+            "EnableIPv6": network.ipv6,
+            "IPAM": {
+                "Driver": "default",
+                "Options": {},
+                "Config": network.subnets.iter().map(subnet).collect::<Vec<_>>(),
+            },
+            "Internal": network.internal,
+            "Attachable": false,
+            "Ingress": false,
+            "ConfigFrom": { "Network": "" },
+            "ConfigOnly": false,
+            "Containers": containers,
+            "Options": { "com.docker.network.bridge.name": network.bridge },
+            "Labels": network.labels,
+        }))
+    }
+
     /// Waits until nobody else changes the network.
     pub(crate) fn lock(&self, name: &str) -> Result<Locked> {
         check_name(name)?;
@@ -286,11 +339,6 @@ impl Networks {
             directory,
             _lock: file,
         })
-    }
-
-    /// The store's root.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
     }
 
     fn directory(&self, name: &str) -> PathBuf {

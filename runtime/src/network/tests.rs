@@ -175,11 +175,11 @@ fn a_port_leads_to_its_container_until_that_is_gone_and_also_after_a_flush() {
                     .success()
             );
             assert!(connect(host).is_err());
-            restore_rules(root, DEFAULT, &mut kernel.table).unwrap();
+            restore_rules(root, DEFAULT, &mut kernel).unwrap();
             converse(&server, || connect(host));
             assert_eq!(nft(), listed);
         }
-        release(root, std::mem::take(&mut one.leases));
+        release(root, std::mem::take(&mut one.leases), Some(&mut kernel));
         assert!(connect(host).is_err());
         assert!(!nft().contains("8080"));
     });

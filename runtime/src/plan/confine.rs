@@ -164,10 +164,9 @@ pub(super) fn program(process: &Process) -> Result<Program, LaunchError> {
 pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared, LaunchError> {
     let mut attached = Attachments::default();
     // The host's network belongs to another user namespace when we are rootless: it can't be entered, nor need it be.
-    let network = if join.network == Network::None {
-        libc::CLONE_NEWNET
-    } else {
-        0
+    let network = match join.network {
+        Network::Host => 0,
+        Network::None | Network::Joined(_) => libc::CLONE_NEWNET,
     };
     let namespaces = libc::CLONE_NEWNS
         | libc::CLONE_NEWIPC

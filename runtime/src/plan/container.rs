@@ -1,11 +1,13 @@
 //! The plan of a container's first process.
 
+use std::sync::Arc;
+
 use super::confine::{self, Confinement};
 use super::mounts::{self, Attachments, c_string, constant};
 use super::{Operation, Plan, Preparation, Prepared, Site};
 use crate::{Expected, LaunchError, Network, Security, Spec, Stdio};
 
-/// Namespaces of every container; the network's comes with [`Network::None`].
+/// Namespaces of every container; the network's comes with [`Network::None`], or is there already.
 const NAMESPACES: i32 = libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
@@ -20,7 +22,7 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     let mut attached = Attachments::default();
     let mut namespaces = NAMESPACES;
     let expected = Expected {
-        network: spec.network,
+        network: spec.network.clone(),
         security: spec.security,
         shm_size: spec.shm_size,
     };
@@ -29,6 +31,12 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
         namespaces |= libc::CLONE_NEWNET;
     }
     let mut ahead = operations.len();
+    if let Network::Joined(namespace) = &spec.network {
+        // Before anything is mounted: sysfs shows the devices of the namespace that it is mounted in.
+        let namespace = attached.fd(Arc::clone(namespace));
+        operations.insert(0, Operation::Network { namespace });
+        ahead = 0;
+    }
     operations.push(mounts::overlay(site, spec)?);
     operations.push(Operation::Assemble);
     operations.extend(mounts::asked_for(site, spec, &mut attached)?);
@@ -118,7 +126,7 @@ fn settings(spec: &Spec) -> Result<Vec<Operation>, LaunchError> {
 pub(crate) fn preparation(site: &Site, expected: &Expected) -> Preparation {
     let network = match expected.network {
         Network::None => libc::CLONE_NEWNET,
-        Network::Host => 0,
+        Network::Host | Network::Joined(_) => 0,
     };
     Preparation {
         namespaces: (NAMESPACES | network) as u64,
@@ -139,7 +147,7 @@ fn ahead(site: &Site, expected: &Expected, cgroup: bool) -> Vec<Operation> {
             shm_size: expected.shm_size,
         },
     ];
-    if expected.network == Network::None {
+    if expected.network != Network::Host {
         operations.extend(own_network());
     }
     if sandbox {

@@ -138,6 +138,8 @@ pub(crate) enum Operation {
     },
     /// Moves procfs, sysfs and the device nodes onto `/proc`, `/sys` and `/dev` of the root.
     Assemble,
+    /// Enters a network namespace.
+    Network { namespace: u32 },
     /// Brings loopback up.
     Loopback,
     /// Writes a namespaced kernel setting, if there is one of that name.
@@ -231,6 +233,7 @@ wire_enum!(Operation {
     24 => Assemble,
     25 => Setting { path, value, required },
     26 => Init,
+    27 => Network { namespace },
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -319,6 +322,7 @@ impl Operation {
             Self::Dev { .. } => "dev",
             Self::Assemble => "assembly",
             Self::Mount { .. } => "mounts",
+            Self::Network { .. } => "network",
             Self::Loopback => "loopback",
             Self::Sysctl { .. } => "settings",
             Self::Setting { .. } => "settings",

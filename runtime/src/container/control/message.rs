@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::Error;
+use super::super::networking::NetworkRequest;
 use crate::WindowSize;
 use crate::cgroup::CgroupRecord;
 
@@ -20,7 +21,7 @@ pub(crate) struct AttachRequest {
 }
 
 /// The first message to a monitor, given at its birth. Descriptors: the connection to the command that started it, the pipes of
-/// `attach`, the detached mounts in the order of the container's mounts and devices, those of the cgroup.
+/// `attach`, those of the network, the detached mounts in the order of the container's mounts and devices, those of the cgroup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StartRequest {
     /// The container.
@@ -41,6 +42,8 @@ pub(crate) struct StartRequest {
     pub size: (u16, u16),
     /// The cgroup that was made for it.
     pub cgroup: Option<CgroupRecord>,
+    /// The network that was set up for it.
+    pub network: NetworkRequest,
 }
 
 /// A process to execute in a running container.
@@ -88,6 +91,10 @@ pub(crate) enum Request {
     Attach(AttachRequest),
     /// Execute a process. Answered when it runs, and again at its end.
     Exec(ExecRequest),
+    /// It was connected to this network: keep the endpoint, whose lock comes along.
+    Connect(String),
+    /// It was disconnected from this network.
+    Disconnect(String),
 }
 
 /// What the monitor answers.

@@ -43,8 +43,14 @@ pub struct CreateOptions {
     pub tmpfs: Vec<String>,
     /// `--volumes-from`: containers whose volumes and binds are mounted too.
     pub volumes_from: Vec<String>,
-    /// `--network`: `none`, `host`, or the default.
+    /// `--network`: `none`, `host`, `private`, `container:NAME`, or networks by name; the default bridge when empty.
     pub network: Option<String>,
+    /// `--network-alias`.
+    pub network_aliases: Vec<String>,
+    /// `--ip`.
+    pub ip: Option<String>,
+    /// `--ip6`.
+    pub ip6: Option<String>,
     /// `--read-only`.
     pub read_only: bool,
     /// `--privileged`.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use kiln_store::{ContainerConfig as ImageSettings, Image};
 
-use super::super::config::{Config, DnsConfig, Given, ImageOrigin, NetworkMode, ProcessConfig};
+use super::super::config::{Config, Given, ImageOrigin, NetworkMode, ProcessConfig};
 use super::super::environment;
 use super::super::error::{Error, Result};
 use super::super::id::ContainerId;
@@ -16,6 +16,7 @@ use super::super::image_tree::User;
 use super::super::limits::parse_ulimit;
 use super::super::mounts::MountRequest;
 use super::super::name_files::parse_extra_host;
+use super::super::networking;
 use super::super::policy::{DeviceConfig, RestartPolicy};
 use super::super::ports::{ContainerPort, PortMapping};
 use super::super::quantity::parse_size;
@@ -46,7 +47,8 @@ pub(super) fn settle(
 ) -> Result<Settled> {
     let settings = &image.config.config;
     keeping::check_names(options)?;
-    let network = network(options.network.as_deref())?;
+    let asked = networking::Asked::parse(options)?;
+    let network = asked.mode;
     let restart = RestartPolicy::parse(options.restart.as_deref().unwrap_or_default())?;
     if options.auto_remove && restart != RestartPolicy::No {
         return Err(Error::Invalid(
@@ -93,18 +95,16 @@ pub(super) fn settle(
             layers: image.config.diff_ids().to_vec(),
         },
         process: process(settings, options, user, &security)?,
-        hostname: hostname(id, network, options),
+        hostname: networking::hostname(id, network, options)?,
         extra_hosts: options
             .extra_hosts
             .iter()
             .map(|text| parse_extra_host(text))
             .collect::<Result<_>>()?,
-        dns: DnsConfig {
-            servers: options.dns.clone(),
-            search: options.dns_search.clone(),
-            options: options.dns_options.clone(),
-        },
+        dns: networking::dns(options)?,
         network,
+        connections: asked.connections,
+        network_container: asked.container,
         ports,
         exposed_ports,
         mounts: Vec::new(),
@@ -226,26 +226,6 @@ fn command_line(settings: &ImageSettings, options: &CreateOptions) -> (Vec<Strin
             options.command.clone()
         },
     )
-}
-
-fn hostname(id: &ContainerId, network: NetworkMode, options: &CreateOptions) -> String {
-    match (&options.hostname, network) {
-        (Some(hostname), _) => hostname.clone(),
-        (None, NetworkMode::Host) => rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-        (None, _) => id.short().to_owned(),
-    }
-}
-
-fn network(mode: Option<&str>) -> Result<NetworkMode> {
-    match mode {
-        None | Some("default" | "private" | "bridge") => Ok(NetworkMode::Default),
-        Some("none") => Ok(NetworkMode::None),
-        Some("host") => Ok(NetworkMode::Host),
-        Some(other) => Err(Error::Invalid(format!("network {other} not found"))),
-    }
 }
 
 /// Published and exposed ports.

@@ -94,12 +94,14 @@ impl Monitor {
             binds: &self.binds,
             null: &self.null,
             membership: self.membership()?,
+            network: self.network.as_ref(),
         };
         crate::sys::signal::ignore_broken_pipes(false);
         let launched = launch.run(&mut self.parent, &mut self.output);
         crate::sys::signal::ignore_broken_pipes(true);
         let (init, input) = launched?;
-        birth::join_network(self.proxies.is_empty(), &init)?;
+        // With addresses, connections to published ports begin on the host.
+        birth::join_network(self.proxies.is_empty() || self.network.is_some(), &init)?;
         let (count, ports) = (self.state.restart_count, self.proxies.ports());
         let monitor = birth::own_identity();
         self.state.run(

@@ -19,7 +19,7 @@ use super::health::Health;
 use super::output::Output;
 use super::spec::{Files, container_spec};
 use crate::cgroup::{Cgroup, Membership};
-use crate::container::config::{Config, NetworkMode};
+use crate::container::config::Config;
 use crate::container::control::{
     Channel, Listener, Reply, StartRequest, WireError, receive_descriptor, window_size,
 };
@@ -27,11 +27,12 @@ use crate::container::error::{Context, Error, Result};
 use crate::container::failure::from_launch;
 use crate::container::lock::MonitorLock;
 use crate::container::log::{LogWriter, Stream};
+use crate::container::networking::Held;
 use crate::container::policy::LogDriver;
 use crate::container::proxy::{Bound, Proxies, bind_all};
 use crate::container::removal;
 use crate::container::state::{ProcessIdentity, State};
-use crate::{Parent, Spec, Started, Stdio};
+use crate::{Network, Parent, Spec, Started, Stdio};
 
 /// File system of pidfds whose inode numbers are unique (`PID_FS_MAGIC`).
 const PID_FS_MAGIC: i64 = 0x5049_4446;
@@ -78,6 +79,7 @@ fn start(
                 binds,
                 null,
                 cgroup,
+                network,
             } = launched;
             state.cgroup.clone_from(&request.cgroup);
             let monitor = own_identity();
@@ -108,6 +110,7 @@ fn start(
                 init,
                 execs: Execs::default(),
                 proxies,
+                network,
                 kill_at: None,
                 ended: false,
             })
@@ -139,6 +142,7 @@ struct Launched {
     binds: Binds,
     null: OwnedFd,
     cgroup: Option<Cgroup>,
+    network: Option<Held>,
 }
 
 /// What each start of a container needs.
@@ -149,6 +153,7 @@ pub(super) struct Launch<'a> {
     pub binds: &'a Binds,
     pub null: &'a OwnedFd,
     pub membership: Option<Membership>,
+    pub network: Option<&'a Held>,
 }
 
 impl Launch<'_> {
@@ -158,13 +163,16 @@ impl Launch<'_> {
         parent: &mut Parent,
         output: &mut Output,
     ) -> Result<(Started, Option<OwnedFd>)> {
-        let spec = container_spec(
+        let mut spec = container_spec(
             self.config,
             self.request,
             self.directory,
             self.binds.sources()?,
             self.membership,
         )?;
+        if let Some(network) = self.network {
+            spec.network = Network::Joined(network.namespace());
+        }
         if self.config.process.terminal {
             launch_on_terminal(parent, &spec, self.request, output)
         } else {
@@ -186,7 +194,7 @@ fn launch(
 ) -> Result<Launched> {
     rustix::process::chdir(directory).context(|| format!("entering {}", directory.display()))?;
     // Ports first: a conflict is the likeliest failure, and these sockets must belong to the host's network.
-    let bound = if config.network == NetworkMode::Default {
+    let mut bound = if config.network.publishes() {
         bind_all(&config.ports)?
     } else {
         Vec::new()
@@ -206,6 +214,10 @@ fn launch(
                 .add_sink(descriptors.next().ok_or_else(missing)?, stream)
                 .context(|| "attaching".to_owned())?;
         }
+    }
+    let mut network = Held::receive(&request.network, &request.id, &mut descriptors)?;
+    if let Some(held) = &mut network {
+        lead_ports(held, &mut bound)?;
     }
     let binds = Binds::take(config, &mut descriptors)?;
     let cgroup = request
@@ -230,9 +242,10 @@ fn launch(
         binds: &binds,
         null: &null,
         membership,
+        network: network.as_ref(),
     };
     let (init, input) = first.run(&mut parent, &mut output)?;
-    let proxies = carry_ports(bound, &init)?;
+    let proxies = carry_ports(bound, network.is_some(), &init)?;
     Ok(Launched {
         parent,
         init,
@@ -243,6 +256,7 @@ fn launch(
         binds,
         null,
         cgroup,
+        network,
     })
 }
 
@@ -327,9 +341,24 @@ fn spawn(parent: &mut Parent, spec: &Spec, stdio: Stdio) -> Result<Started> {
     }
 }
 
-/// Moves this process into the container's network for good, where all connections to published ports begin.
-fn carry_ports(bound: Vec<Bound>, init: &Started) -> Result<Proxies> {
-    join_network(bound.is_empty(), init)?;
+/// Makes published ports lead to a container with addresses. What comes by the host's loopback is still carried.
+fn lead_ports(network: &mut Held, bound: &mut Vec<Bound>) -> Result<()> {
+    let Some(address) = network.address() else {
+        bound.clear();
+        return Ok(());
+    };
+    if bound.is_empty() {
+        return Ok(());
+    }
+    for port in &mut *bound {
+        port.backend = Some(address);
+    }
+    network.publish(bound.iter().map(|bound| bound.port).collect())
+}
+
+/// Moves this process into a container's network that has no addresses for good, where all connections to published ports begin.
+fn carry_ports(bound: Vec<Bound>, has_addresses: bool, init: &Started) -> Result<Proxies> {
+    join_network(bound.is_empty() || has_addresses, init)?;
     Ok(Proxies::new(bound))
 }
 

@@ -142,12 +142,35 @@ impl Monitor {
                     .clients
                     .dismiss(number, &Reply::Failed(WireError::from(&error))),
             },
+            Request::Connect(network) => {
+                let reply = match self.keep_endpoint(&network, descriptors) {
+                    Ok(()) => Reply::Done,
+                    Err(error) => Reply::Failed(WireError::from(&error)),
+                };
+                self.clients.dismiss(number, &reply);
+            }
+            Request::Disconnect(network) => {
+                if let Some(held) = &mut self.network {
+                    held.remove(&network);
+                }
+                self.clients.dismiss(number, &Reply::Done);
+            }
             Request::Exec(request) => match self.exec(number, &request, descriptors) {
                 Ok(()) => self.clients.reply(number, &Reply::Started, &[]),
                 Err(error) => self
                     .clients
                     .dismiss(number, &Reply::Failed(WireError::from(&error))),
             },
+        }
+    }
+
+    fn keep_endpoint(&mut self, network: &str, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let lock = descriptors.into_iter().next();
+        match (&mut self.network, lock) {
+            (Some(held), Some(lock)) => held.add(network, self.config.id.as_str(), lock),
+            _ => Err(Error::Invalid(
+                "the container has no network that could be connected".to_owned(),
+            )),
         }
     }
 

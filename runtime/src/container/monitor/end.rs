@@ -42,6 +42,7 @@ impl Monitor {
         self.kill_at = None;
         self.restarts.at = None;
         self.proxies = Proxies::new(Vec::new());
+        self.network = None;
         self.state.log_bytes_lost = self.output.lost();
         self.state.exit(code, error);
         if self.remove_cgroup() {

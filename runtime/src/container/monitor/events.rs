@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Monitor;
 use super::health::{Health, HealthToken};
 use super::output::OutputToken;
+use crate::container::networking::{Held, HeldToken};
 use crate::container::proxy::ProxyToken;
 use crate::sys::{process, signal};
 
@@ -24,6 +25,7 @@ enum Token {
     Exec(u64),
     Health(HealthToken),
     Proxy(ProxyToken),
+    Network(HeldToken),
 }
 
 impl Monitor {
@@ -68,6 +70,11 @@ impl Monitor {
             self.proxies.interests(&mut |token, descriptor, flags| {
                 add(Token::Proxy(token), descriptor, flags)
             });
+            if let Some(network) = &self.network {
+                network.interests(&mut |token, descriptor, flags| {
+                    add(Token::Network(token), descriptor, flags)
+                });
+            }
             if let Some(listener) = &self.listener {
                 add(Token::Listener, listener.as_fd(), PollFlags::IN);
             }
@@ -90,10 +97,12 @@ impl Monitor {
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
         let health = self.health.as_ref().and_then(Health::deadline);
+        let network = self.network.as_ref().and_then(Held::deadline);
         let deadline = [
             self.kill_at,
             self.restarts.at,
             health,
+            network,
             self.proxies.deadline(),
         ]
         .into_iter()
@@ -119,6 +128,11 @@ impl Monitor {
             Token::Init if self.restarts.at.is_some() => {}
             Token::Init => self.end(),
             Token::Proxy(token) => self.proxies.serve(token, ready),
+            Token::Network(token) => {
+                if let Some(network) = &mut self.network {
+                    network.serve(token);
+                }
+            }
             Token::Listener => self.accept(),
             Token::Client(number) => self.serve_client(number),
         }
@@ -134,6 +148,9 @@ impl Monitor {
             self.restart_on_time(now);
         }
         self.proxies.expire(now);
+        if let Some(network) = &mut self.network {
+            network.expire(now);
+        }
     }
 
     /// Sends a signal to the container's first process. It may have ended: its end is then about to be seen.

@@ -28,6 +28,7 @@ use super::config::Config;
 use super::control::{Listener, StartRequest};
 use super::error::{Context, Result};
 use super::lock::MonitorLock;
+use super::networking::Held;
 use super::proxy::Proxies;
 use super::state::State;
 use crate::cgroup::{Cgroup, Membership};
@@ -77,6 +78,7 @@ struct Monitor {
     proxies: Proxies,
     health: Option<Health>,
     restarts: Restarts,
+    network: Option<Held>,
     /// When a stop becomes a kill.
     kill_at: Option<Instant>,
     ended: bool,

@@ -209,7 +209,7 @@ fn part_of_volume(data: &Path, name: &str, part: &str) -> Result<MountSource> {
 fn network(config: &Config) -> Network {
     match config.network {
         NetworkMode::Host => Network::Host,
-        NetworkMode::Default | NetworkMode::None => Network::None,
+        _ => Network::None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Binding published ports on the host.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -19,6 +19,8 @@ const RANDOM_ATTEMPTS: usize = 16;
 pub(crate) struct Bound {
     pub socket: OwnedFd,
     pub port: BoundPort,
+    /// The address that its traffic is carried to; loopback where none is known.
+    pub backend: Option<IpAddr>,
 }
 
 /// Binds all mappings, or none: what was bound is released when one fails.
@@ -89,6 +91,7 @@ fn bind(address: SocketAddr, mapping: &PortMapping) -> Result<Bound, Errno> {
             host,
             container: mapping.container,
         },
+        backend: None,
     })
 }
 

@@ -114,7 +114,7 @@ impl TcpProxy {
                 &self.bound.socket,
                 SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
             ) {
-                Ok(client) => match Connection::open(client, self.bound.port.container.number) {
+                Ok(client) => match Connection::open(client, &self.bound) {
                     Ok(connection) => {
                         self.connections.insert(self.next, connection);
                         self.next += 1;
@@ -134,12 +134,16 @@ impl TcpProxy {
 }
 
 impl Connection {
-    /// Begins to connect to the container's port, on loopback inside its namespace.
-    fn open(client: OwnedFd, port: u16) -> Result<Self, Errno> {
-        let mut candidates = vec![
-            SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
-            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
-        ];
+    /// Begins to connect to the container's port: at its address, or on loopback inside its namespace.
+    fn open(client: OwnedFd, bound: &Bound) -> Result<Self, Errno> {
+        let port = bound.port.container.number;
+        let mut candidates = match bound.backend {
+            Some(address) => vec![SocketAddr::new(address, port)],
+            None => vec![
+                SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
+                SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+            ],
+        };
         let (backend, connected) = connect(&mut candidates)?;
         // Proxies add no delay of their own to small writes.
         let _ = sockopt::set_tcp_nodelay(&client, true);

@@ -136,15 +136,21 @@ impl UdpProxy {
                 {
                     self.peers.remove(&oldest);
                 }
+                let inside = self.bound.backend.unwrap_or(Ipv4Addr::LOCALHOST.into());
+                let family = if inside.is_ipv4() {
+                    AddressFamily::INET
+                } else {
+                    AddressFamily::INET6
+                };
                 let backend = net::socket_with(
-                    AddressFamily::INET,
+                    family,
                     SocketType::DGRAM,
                     SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
                     None,
                 )?;
                 net::connect(
                     &backend,
-                    &SocketAddr::new(Ipv4Addr::LOCALHOST.into(), self.bound.port.container.number),
+                    &SocketAddr::new(inside, self.bound.port.container.number),
                 )?;
                 self.next += 1;
                 self.peers.insert(

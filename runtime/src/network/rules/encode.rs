@@ -12,6 +12,7 @@ const SUBSYSTEM: u16 = 10 << 8;
 const BEGIN: u16 = 16;
 const END: u16 = 17;
 pub(crate) const NEW_TABLE: u16 = SUBSYSTEM;
+pub(crate) const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 pub(crate) const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 pub(crate) const GET_CHAIN: u16 = SUBSYSTEM | 4;
 pub(crate) const DELETE_CHAIN: u16 = SUBSYSTEM | 5;

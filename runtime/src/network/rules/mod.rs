@@ -8,6 +8,7 @@ mod encode;
 mod expression;
 mod published;
 mod table;
+mod watch;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use ipnet::IpNet;
 use crate::container::Protocol;
 pub(crate) use published::{GUARD, Published, chains, guard};
 pub(crate) use table::Table;
+pub(crate) use watch::RuleWatch;
 
 /// A chain that the kernel sends packets through.
 #[derive(Clone, Debug, PartialEq, Eq)]

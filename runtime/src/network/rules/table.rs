@@ -6,9 +6,6 @@ use super::Chain;
 use super::encode::{self, FIELDS, TABLE};
 use crate::network::netlink::{Attributes, Message, Socket};
 
-/// `NFNLGRP_NFTABLES`: every change of the packet rules.
-const CHANGES: u32 = 1 << (7 - 1);
-
 /// A connection to the packet filter of one network namespace.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -20,11 +17,6 @@ impl Table {
     pub(crate) fn open() -> Result<Self, Errno> {
         let socket = Socket::netfilter(0)?;
         Ok(Self { socket })
-    }
-
-    /// A socket that becomes readable when somebody changes packet rules.
-    pub(crate) fn watch() -> Result<Socket, Errno> {
-        Socket::netfilter(CHANGES)
     }
 
     /// Puts these chains in place of those of the same names, in one transaction.
