@@ -87,14 +87,28 @@ impl Kiln {
             list.stderr
         );
         let ids: Vec<_> = list.stdout.split_whitespace().collect();
-        if ids.is_empty() {
+        if !ids.is_empty() {
+            let mut command = self.command(&["rm", "--force"]);
+            let removed = process::capture_always(command.args(ids), LIMIT)?;
+            ensure!(
+                removed.status.success(),
+                "remove the containers: {}",
+                removed.stderr
+            );
+        }
+        self.remove_networks()
+    }
+
+    /// Takes the bridges of the store out of the machine.
+    fn remove_networks(&self) -> Result<()> {
+        if !self.root.join("networks").exists() {
             return Ok(());
         }
-        let mut command = self.command(&["rm", "--force"]);
-        let removed = process::capture_always(command.args(ids), LIMIT)?;
+        let mut command = self.command(&["network", "prune", "--all", "--force"]);
+        let removed = process::capture_always(&mut command, LIMIT)?;
         ensure!(
             removed.status.success(),
-            "remove the containers: {}",
+            "remove the networks: {}",
             removed.stderr
         );
         Ok(())

@@ -359,6 +359,8 @@ fn setup(context: &Context) {
         user: Some("www".to_owned()),
         extra_hosts: vec!["db:10.9.8.7".to_owned()],
         dns: vec!["192.0.2.1".to_owned()],
+        // On a bridge, names are asked of the monitor.
+        network: Some("private".to_owned()),
         ..context.shell(script)
     });
     let lines: Vec<_> = outcome.stdout.lines().collect();
