@@ -27,7 +27,11 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         .map(DetachKeys::parse)
         .transpose()?;
     let attach = attached(args)?;
-    let host = Host::expecting(settings, &args.create.tls, &expected(&args.create))?;
+    let host = Host::expecting(
+        settings,
+        &args.create.tls,
+        &expected(&args.create, settings),
+    )?;
     let containers = Containers::open(host.store.clone())?;
     let container = make(&host, &containers, &args.create, attach.stdin)?;
     let session = match start(&host, &containers, &container, attach) {
@@ -87,11 +91,13 @@ fn attached(args: &RunArgs) -> Result<Attach, CommandError> {
 }
 
 /// What the flags alone say of the container. A wrong guess only costs the time that a right one saves.
-fn expected(args: &CreateArgs) -> Expected {
+fn expected(args: &CreateArgs, settings: &Settings) -> Expected {
     Expected {
         network: match args.network.as_deref() {
-            Some("host") => Network::Host,
-            _ => Network::None,
+            Some("none" | "private") => Network::None,
+            None if !settings.is_root => Network::None,
+            // A bridge's namespace is made when the container is known.
+            _ => Network::Host,
         },
         security: if args.privileged {
             Security::Insecure

@@ -165,7 +165,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_a_reason() {
-        let cases: [(&[&str], &[&str], &[&str], &str); 9] = [
+        /// Subnets, gateways, ranges, and what the error says.
+        type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
+        let cases: [Case<'_>; 9] = [
             (&["10.1.2.3"], &[], &[], "invalid subnet 10.1.2.3"),
             (&["10.1.2.3/24"], &[], &[], "it should be 10.1.2.0/24"),
             (&["10.1.2.0/31"], &[], &[], "from 1 to 30"),
