@@ -98,7 +98,10 @@ impl Parent {
     /// parent ends.
     pub fn spawn(&mut self, spec: &Spec, stdio: Stdio) -> Result<Started, LaunchError> {
         let prepared = plan::container(&self.site, spec, stdio)?;
-        self.start(prepared)
+        let started = self.start(prepared);
+        // One that did not fit must not stand beside the container's processes.
+        self.spare = None;
+        started
     }
 
     /// Starts a further process in the container whose first process is `init` (a pidfd).
