@@ -16,7 +16,7 @@ use crate::OverlayXattrs;
 use crate::layer::entry::{Body, LayerEntry, WHITEOUT_PREFIX};
 use crate::layer::write::LayerWriter;
 use crate::layer::{LayerError, Result};
-use crate::tree::attributes::set_mtime;
+use crate::tree::attributes::{Time, set_mtime};
 use crate::tree::metadata::{Kind, Metadata};
 use crate::tree::xattr::Xattrs;
 use crate::tree::{beneath, path, xattr};
@@ -81,13 +81,18 @@ impl<'a> Differ<'a> {
             Source::Below(view) => Some(view.root()?),
             Source::Implied(_) => None,
         };
-        self.root(upper, below.as_ref())?;
+        let time = self.root(upper, below.as_ref())?;
         self.directory(upper, b"", below.as_ref())?;
-        self.clamp_shared(upper)
+        self.clamp_shared(upper)?;
+        match self.source {
+            // Last, because taking marks away changes it.
+            Source::Below(_) => set_mtime(upper, b"", time, b""),
+            Source::Implied(_) => Ok(()),
+        }
     }
 
     /// The root is an entry only when its mode, owner or attributes changed; its time follows the one below.
-    fn root(&mut self, upper: &OwnedFd, below: Option<&Entry>) -> Result<()> {
+    fn root(&mut self, upper: &OwnedFd, below: Option<&Entry>) -> Result<Time> {
         let failed = |error| LayerError::entry("examine", b"", error);
         let meta = Metadata::from(&fstat(upper).map_err(failed)?);
         let xattrs = xattr::for_export(xattr::of_open(upper).map_err(failed)?);
@@ -99,18 +104,19 @@ impl<'a> Differ<'a> {
                 if is_unchanged {
                     (meta.mtime, meta.mtime_nsec) = (below.meta.mtime, below.meta.mtime_nsec);
                 }
-                set_mtime(upper, b"", (meta.mtime, meta.mtime_nsec), b"")?;
                 is_unchanged
             }
             (Source::Implied(implied), _) => implied.contains(&b""[..]),
             (Source::Below(_), None) => false,
         };
+        let time = (meta.mtime, meta.mtime_nsec);
         if is_implied {
             self.implied.push(Vec::new());
-            return Ok(());
+            return Ok(time);
         }
         self.writer
-            .entry(&LayerEntry::new(b"", Body::Directory, &meta, &xattrs))
+            .entry(&LayerEntry::new(b"", Body::Directory, &meta, &xattrs))?;
+        Ok(time)
     }
 
     /// Walks what a directory holds. `below` is the directory of the same name below, if what it holds shows through.
@@ -183,7 +189,8 @@ impl<'a> Differ<'a> {
             xattr::clear_opaque(&held, self.family).map_err(failed)?;
             is_opaque = false;
         }
-        let meta = match self.is_implied(found, same_name.as_ref(), &xattrs)? {
+        let is_implied = self.is_implied(found, same_name.as_ref(), &xattrs)?;
+        let meta = match is_implied {
             true => {
                 self.implied.push(path.to_vec());
                 found.meta
@@ -203,6 +210,9 @@ impl<'a> Differ<'a> {
             path,
             if is_opaque { None } else { same_name.as_ref() },
         )?;
+        if is_implied && !is_opaque && self.take_away_if_empty(found, &held)? {
+            return Ok(());
+        }
         match self.source {
             // Last, because taking marks away changes it.
             Source::Below(_) => set_mtime(
@@ -213,6 +223,20 @@ impl<'a> Differ<'a> {
             ),
             Source::Implied(_) => Ok(()),
         }
+    }
+
+    /// Removes a directory that is only there to hold what is in it, if that is nothing: the archive does not tell of it, so
+    /// the layer must not have it either.
+    fn take_away_if_empty(&mut self, found: &Found<'_>, held: &OwnedFd) -> Result<bool> {
+        let failed = |what| move |error| LayerError::entry(what, &found.path, error);
+        if matches!(self.source, Source::Implied(_))
+            || !beneath::names(held).map_err(failed("read"))?.is_empty()
+        {
+            return Ok(false);
+        }
+        unlinkat(found.directory, found.name, AtFlags::REMOVEDIR).map_err(failed("remove"))?;
+        self.implied.retain(|path| *path != found.path);
+        Ok(true)
     }
 
     /// True for a directory that is only there to hold what is in it: copied up, but as it is below.
