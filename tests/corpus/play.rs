@@ -53,6 +53,7 @@ impl Stage {
             launcher: Arc::new(move || Ok(launcher.clone())),
             images: Arc::new(Local(store.clone())),
             cancel: Cancel::new(),
+            shell: None,
             logs: None,
             resolv_conf: Vec::new(),
             remote: RemoteAccess::default(),
