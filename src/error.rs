@@ -1,14 +1,14 @@
 //! What went wrong, as people read it, and the exit code that it becomes.
 //!
-//! Exit codes: 0 done, 1 the work failed, 2 wrong usage; `run`, `create`, `start` and `exec` use 125,
-//! 126 and 127 as docker does, wrong usage included.
+//! Exit codes: 0 done, 1 the work failed, 2 wrong usage; `run` and `create` use 125, 126 and 127 as docker does,
+//! wrong usage included; `start` and `exec` use 126 and 127.
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Exit code of `run`, `create`, `start` and `exec` when kiln itself failed, as docker's.
+/// Exit code of `run` and `create` when kiln itself failed, as docker's.
 pub const CONTAINER_FAILURE: u8 = 125;
 /// The command in the container cannot be invoked.
 pub const CANNOT_INVOKE: u8 = 126;
@@ -63,7 +63,7 @@ impl CommandError {
         self
     }
 
-    /// Turns kiln's own failures of `run`, `create`, `start` and `exec` into docker's 125.
+    /// Turns kiln's own failures of `run` and `create` into docker's 125.
     pub fn in_container_command(self) -> Self {
         let code = if self.silent || self.code >= CONTAINER_FAILURE {
             self.code

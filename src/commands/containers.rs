@@ -26,19 +26,37 @@ fn each(
     names: &[String],
     act: impl Fn(&Host, &Containers, &Container) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
+    each_there(settings, names, Absent::Fails, act)
+}
+
+/// What a container that is not there means for the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    Fails,
+    /// It is reported, and that is all.
+    Passes,
+}
+
+fn each_there(
+    settings: &Settings,
+    names: &[String],
+    absent: Absent,
+    act: impl Fn(&Host, &Containers, &Container) -> Result<(), CommandError>,
+) -> Result<u8, CommandError> {
     let host = Host::local(settings)?;
     let containers = Containers::open(host.store.clone())?;
     let mut code = 0;
     for name in names {
-        let done = containers
-            .find(name)
+        let found = containers.find(name);
+        let passes = absent == Absent::Passes && matches!(found, Err(Error::NotFound(_)));
+        let done = found
             .map_err(CommandError::from)
             .and_then(|container| act(&host, &containers, &container));
         match done {
             Ok(()) => output::data(&format!("{name}\n"))?,
             Err(error) => {
                 let _ = error.report();
-                code = 1;
+                code = if passes { code } else { 1 };
             }
         }
     }
@@ -102,7 +120,13 @@ pub fn kill(args: &KillArgs, settings: &Settings) -> Result<u8, CommandError> {
 
 /// Removes containers.
 pub fn remove(args: &RemoveArgs, settings: &Settings) -> Result<u8, CommandError> {
-    each(settings, &args.containers, |_, _, container| {
+    // Forcing is also meant for what may be gone already.
+    let absent = if args.force {
+        Absent::Passes
+    } else {
+        Absent::Fails
+    };
+    each_there(settings, &args.containers, absent, |_, _, container| {
         Ok(container.remove(args.force, args.volumes)?)
     })
 }

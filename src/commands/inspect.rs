@@ -14,22 +14,23 @@ use crate::settings::Settings;
 /// Prints an array of objects, or a template filled for each.
 pub fn run(args: &InspectArgs, settings: &Settings) -> Result<u8, CommandError> {
     let host = Host::local(settings)?;
-    let (mut values, mut code) = (Vec::new(), 0);
-    for name in &args.names {
-        match find(&host, args, name) {
-            Ok(value) => values.push(value),
-            Err(error) => {
-                let _ = error.report();
-                code = 1;
-            }
-        }
-    }
-    print(args.format.as_deref(), values)?;
-    Ok(code)
+    let found = args.names.iter().map(|name| find(&host, args, name));
+    print(args.format.as_deref(), found)
 }
 
-/// Prints values as one array, or a template filled for each.
-pub(super) fn print(style: Option<&str>, values: Vec<Value>) -> Result<u8, CommandError> {
+/// Prints what was found, an array as JSON or a template filled for each, and then reports what was not.
+pub(super) fn print(
+    style: Option<&str>,
+    found: impl Iterator<Item = Result<Value, CommandError>>,
+) -> Result<u8, CommandError> {
+    let mut values = Vec::new();
+    let mut failures = Vec::new();
+    for one in found {
+        match one {
+            Ok(value) => values.push(value),
+            Err(error) => failures.push(error),
+        }
+    }
     match style {
         None | Some("" | "json") => output::data(&format!("{:#}\n", Value::Array(values)))?,
         Some(template) => {
@@ -39,7 +40,10 @@ pub(super) fn print(style: Option<&str>, values: Vec<Value>) -> Result<u8, Comma
             }
         }
     }
-    Ok(0)
+    for failure in &failures {
+        let _ = failure.report();
+    }
+    Ok(u8::from(!failures.is_empty()))
 }
 
 /// Containers come before images, as with docker.

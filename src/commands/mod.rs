@@ -57,9 +57,7 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Restart(args) => containers::restart(&args, settings),
         Command::Kill(args) => containers::kill(&args, settings),
         Command::Rm(args) => containers::remove(&args, settings),
-        Command::Exec(args) => {
-            run::exec(&args, settings).map_err(CommandError::in_container_command)
-        }
+        Command::Exec(args) => run::exec(&args, settings),
         Command::Attach(args) => attach::run(&args, settings),
         Command::Top(args) => top::run(&args, settings),
         Command::Port(args) => containers::port(&args, settings),

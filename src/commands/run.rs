@@ -1,5 +1,6 @@
 //! `kiln run`, `create`, `exec`.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
@@ -27,6 +28,10 @@ pub fn run(args: &RunArgs, settings: &Settings) -> Result<u8, CommandError> {
         .map(DetachKeys::parse)
         .transpose()?;
     let attach = attached(args)?;
+    if !args.detach {
+        refuse_missing_terminal(args.create.interactive, args.create.tty)?;
+    }
+    refuse_left_id(args.create.cidfile.as_deref())?;
     let host = Host::expecting(
         settings,
         &args.create.tls,
@@ -110,6 +115,7 @@ fn expected(args: &CreateArgs, settings: &Settings) -> Expected {
 
 /// Creates a container.
 pub fn create(args: &CreateArgs, settings: &Settings) -> Result<u8, CommandError> {
+    refuse_left_id(args.cidfile.as_deref())?;
     let host = Host::new(settings, &args.tls)?;
     let containers = Containers::open(host.store.clone())?;
     let container = make(&host, &containers, args, args.interactive)?;
@@ -117,8 +123,35 @@ pub fn create(args: &CreateArgs, settings: &Settings) -> Result<u8, CommandError
     Ok(0)
 }
 
+/// `-i` and `-t` together are for people: with anything else as standard input, one of them is a mistake.
+fn refuse_missing_terminal(interactive: bool, tty: bool) -> Result<(), CommandError> {
+    if interactive && tty && !std::io::stdin().is_terminal() {
+        let error = CommandError::usage("the input device is not a TTY");
+        // Past the 125 of kiln's own failures, as docker.
+        let _ = error
+            .hint("leave out -t to pass on what comes through a pipe")
+            .report();
+        return Err(CommandError::silent(1));
+    }
+    Ok(())
+}
+
+/// A file of `--cidfile` that is there may belong to a container that still runs.
+fn refuse_left_id(file: Option<&Path>) -> Result<(), CommandError> {
+    match file {
+        Some(file) if file.exists() => Err(CommandError::usage(format!(
+            "container ID file found, make sure the other container isn't running or delete {}",
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Runs a command in a running container.
 pub fn exec(args: &ExecArgs, settings: &Settings) -> Result<u8, CommandError> {
+    if !args.detach {
+        refuse_missing_terminal(args.interactive, args.tty)?;
+    }
     let host = Host::local(settings)?;
     let container = Containers::open(host.store.clone())?.find(&args.container)?;
     let session = container

@@ -128,11 +128,11 @@ fn remove(args: &VolumeRemoveArgs, containers: &Containers) -> Result<u8, Comman
 }
 
 fn inspect(args: &VolumeInspectArgs, volumes: &Volumes) -> Result<u8, CommandError> {
-    let mut values = Vec::new();
-    for name in &args.volumes {
-        values.push(describe(&volumes.get(name)?, volumes));
-    }
-    super::inspect::print(args.format.as_deref(), values)
+    let found = args
+        .volumes
+        .iter()
+        .map(|name| Ok(describe(&volumes.get(name)?, volumes)));
+    super::inspect::print(args.format.as_deref(), found)
 }
 
 /// A volume in docker's shape.
