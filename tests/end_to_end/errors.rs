@@ -168,7 +168,7 @@ fn wrong_usage(env: &TestEnv) {
     For more information, try '--help'.
     "#);
     assert_shown!(env, env.run(&["exec", "no-such-container", "true"]), @r#"
-    exit code 125
+    exit code 1
     ----- stderr
     error: No such container: no-such-container
     "#);
