@@ -160,11 +160,11 @@ fn remove(args: &NetworkRemoveArgs, networks: &Networks) -> Result<u8, CommandEr
 }
 
 fn inspect(args: &NetworkInspectArgs, networks: &Networks) -> Result<u8, CommandError> {
-    let mut values = Vec::new();
-    for name in &args.networks {
-        values.push(networks.inspect(&networks.find(name)?)?);
-    }
-    super::inspect::print(args.format.as_deref(), values)
+    let found = args
+        .networks
+        .iter()
+        .map(|name| Ok(networks.inspect(&networks.find(name)?)?));
+    super::inspect::print(args.format.as_deref(), found)
 }
 
 fn connect(args: &NetworkConnectArgs, containers: &Containers) -> Result<u8, CommandError> {
