@@ -81,6 +81,9 @@ fn hint(what: &str, errno: i32) -> Option<&'static str> {
             Some("the working directory leads out of the container")
         }
         ("enter the working directory", libc::ENOENT) => Some("it does not exist in the container"),
+        ("set attributes of the mount on", libc::ENOSYS) => Some(
+            "mounts of the host need Linux 5.12, or an outer container whose filter lets `mount_setattr` through",
+        ),
         ("create the mount point" | "open the mount point", libc::ENOTDIR) => {
             Some("a file is where a directory is needed")
         }

@@ -35,7 +35,7 @@ mod wire;
 mod zygote;
 
 pub use error::LaunchError;
-pub use launcher::{Child, Launcher, LauncherOptions, Measured, MonitorProcess};
+pub use launcher::{Child, Fault, Launcher, LauncherOptions, Measured, MonitorProcess};
 pub use parent::{Parent, Started};
 pub use spec::{
     Capabilities, Exit, Expected, Ids, Join, Mount, MountSource, Network, Process, Propagation,

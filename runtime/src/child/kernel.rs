@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, mount_bind, move_mount, open_tree,
@@ -60,7 +60,16 @@ impl<'a> Child<'a> {
         };
         let sys = match detached(c"sysfs", &[], attributes) {
             Ok(sys) => sys,
-            Err(Errno::PERM) => host_sys().doing_to("bind the host's", c"/sys")?,
+            Err(Errno::PERM) => match host_sys() {
+                // Before 5.12 there is no way to make it read-only with all that is mounted in it: better none.
+                Err(Errno::NOSYS) => open_tree(
+                    rustix::fs::CWD,
+                    place::EMPTY,
+                    OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+                ),
+                other => other,
+            }
+            .doing_to("bind the host's", c"/sys")?,
             Err(errno) => return Err(errno).doing_to("mount", c"/sys"),
         };
         stage(&sys, place::STAGE_SYS).doing_to("mount", c"/sys")?;
@@ -155,16 +164,10 @@ impl<'a> Child<'a> {
     /// names, keeps its default.
     pub(super) fn write_setting(&self, path: &'a CStr, value: &'a CStr) -> Done<'a> {
         let proc = self.proc.as_ref().ok_or(Errno::BADF).doing("use /proc")?;
-        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let file = match rustix::fs::openat2(
-            proc,
-            path,
-            OFlags::WRONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-            flags,
-        ) {
+        let how = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = match resolve::beneath(proc.as_fd(), path.to_bytes(), how) {
             Ok(file) => file,
-            Err(Errno::NOENT | Errno::NOSYS) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return Err(errno).doing_to("open the setting", path),
         };
         match rustix::io::write(&file, value.to_bytes()) {

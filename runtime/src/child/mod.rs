@@ -9,7 +9,7 @@ mod device;
 mod init;
 mod kernel;
 mod mounts;
-mod resolve;
+pub(crate) mod resolve;
 mod root;
 mod streams;
 
@@ -241,6 +241,9 @@ impl<'a> Child<'a> {
                 no_exec,
                 propagation,
             } => self.mount(target, source, *read_only, *no_exec, *propagation),
+            Operation::Fail { name, errno } => {
+                Err(Errno::from_raw_os_error(*errno)).doing_to("do this operation:", name)
+            }
             Operation::Assemble => self.assemble(),
             Operation::Network { namespace } => {
                 process::join_namespaces(self.fd(*namespace)?, libc::CLONE_NEWNET)

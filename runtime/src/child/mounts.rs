@@ -1,11 +1,13 @@
 //! Mounts on paths of the container.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{CWD, FileType};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{
+    MountAttrFlags, MountFlags, MountPropagationFlags, OpenTreeFlags, mount_change, open_tree,
+};
 
 use super::device::{decimal, octal};
 use super::kernel::attach;
@@ -41,11 +43,45 @@ impl<'a> Child<'a> {
                 |all, (wanted, bit)| if *wanted { all | bit } else { all },
             );
             // A copy of a mount of the host belongs to its peers until it is told not to.
-            change(mount.as_fd(), RECURSIVE, attributes, propagation)
-                .doing_to("set attributes of the mount on", target)?;
+            match change(mount.as_fd(), RECURSIVE, attributes, propagation) {
+                // Before 5.12. A mount of the host may have others below it, on which devices must not work either.
+                Err(Errno::NOSYS) if !matches!(source, Source::Detached { .. }) => {
+                    let place = self.target(target, directory)?;
+                    attach(&mount, &place).doing_to("mount on", target)?;
+                    return self
+                        .remount(&mount, attributes, propagation)
+                        .doing_to("set attributes of the mount on", target);
+                }
+                other => other.doing_to("set attributes of the mount on", target)?,
+            }
         }
         let place = self.target(target, directory)?;
         attach(&mount, &place).doing_to("mount on", target)
+    }
+
+    /// Sets attributes of a mount that is attached and has none below it, in the way of older kernels.
+    fn remount(&self, mount: &OwnedFd, attributes: u64, propagation: u64) -> Result<(), Errno> {
+        let flags = [
+            (NO_DEV, MountFlags::NODEV),
+            (NO_SUID, MountFlags::NOSUID),
+            (READ_ONLY, MountFlags::RDONLY),
+            (NO_EXEC, MountFlags::NOEXEC),
+        ]
+        .iter()
+        .filter(|(bit, _)| attributes & bit != 0)
+        .fold(MountFlags::BIND, |all, (_, flag)| all | *flag);
+        // Our own procfs is the one way from a descriptor to a path, for files too.
+        rustix::process::fchdir(self.proc.as_ref().ok_or(Errno::BADF)?)?;
+        let mut path = *b"self/fd/\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let mut digits = [0; 24];
+        let digits = decimal(mount.as_raw_fd() as u64, &mut digits).to_bytes();
+        path[8..8 + digits.len()].copy_from_slice(digits);
+        let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::INVAL)?;
+        rustix::mount::mount_remount(path, flags, c"")?;
+        match propagation {
+            0 => Ok(()),
+            kind => mount_change(path, MountPropagationFlags::from_bits_retain(kind as u32)),
+        }
     }
 
     /// A detached mount of the source, and whether it is a directory.

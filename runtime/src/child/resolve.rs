@@ -221,7 +221,84 @@ fn modified(fd: BorrowedFd<'_>) -> Result<Time, Errno> {
 
 fn inode_in(upper: &CStr, path: &[u8]) -> Result<u64, Errno> {
     let upper = openat(CWD, upper, NODE | OFlags::DIRECTORY, Mode::empty())?;
-    let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let node = openat2(&upper, path, NODE, Mode::empty(), flags)?;
+    let node = beneath(upper.as_fd(), path, NODE)?;
     Ok(rustix::fs::fstat(&node)?.st_ino as u64)
+}
+
+/// Opens a path below `root` that leads through no link and onto no other file system.
+pub(crate) fn beneath(root: BorrowedFd<'_>, path: &[u8], how: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    match openat2(root, path, how, Mode::empty(), flags) {
+        // Before 5.6, or filtered by an outer container.
+        Err(Errno::NOSYS | Errno::PERM) => walk_beneath(root, path, how),
+        other => other,
+    }
+}
+
+fn walk_beneath(root: BorrowedFd<'_>, path: &[u8], how: OFlags) -> Result<OwnedFd, Errno> {
+    let device = rustix::fs::fstat(root)?.st_dev;
+    let mut names = components(path);
+    let last = if names.is_empty() {
+        b".".to_vec()
+    } else {
+        names.remove(0)
+    };
+    let mut at = openat(root, c".", NODE | OFlags::DIRECTORY, Mode::empty())?;
+    while let Some(name) = names.pop() {
+        if name == b".." {
+            return Err(Errno::XDEV);
+        }
+        at = openat(
+            &at,
+            name.as_slice(),
+            NODE | OFlags::DIRECTORY,
+            Mode::empty(),
+        )?;
+    }
+    if last == b".." {
+        return Err(Errno::XDEV);
+    }
+    let found = openat(&at, last.as_slice(), how | OFlags::NOFOLLOW, Mode::empty())?;
+    if rustix::fs::fstat(&found)?.st_dev == device {
+        Ok(found)
+    } else {
+        Err(Errno::XDEV)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_lead_to_the_same() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
+        std::fs::create_dir_all(path.join("a/b")).expect("directories");
+        std::fs::write(path.join("a/b/file"), "").expect("a file");
+        std::os::unix::fs::symlink("b", path.join("a/link")).expect("a link");
+        let root = openat(CWD, path, NODE, Mode::empty()).expect("the directory");
+        for asked in [
+            "a/b/file",
+            "a/b",
+            "a",
+            ".",
+            "a/link",
+            "a/link/file",
+            "nothing",
+            "a/b/file/x",
+            "..",
+            "a/../..",
+        ] {
+            let inode = |found: Result<OwnedFd, Errno>| {
+                found.and_then(|fd| Ok(rustix::fs::fstat(&fd)?.st_ino))
+            };
+            let fast = inode(beneath(root.as_fd(), asked.as_bytes(), NODE));
+            let slow = inode(walk_beneath(root.as_fd(), asked.as_bytes(), NODE));
+            assert_eq!(fast.is_ok(), slow.is_ok(), "{asked}: {fast:?} {slow:?}");
+            if fast.is_ok() {
+                assert_eq!(fast, slow, "{asked}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! for different children share nothing; only sending a request takes a lock.
 
 mod answers;
+mod fault;
 mod measure;
 mod start;
 mod stubs;
@@ -14,13 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::plan::{self, Operation, Prepared, Site};
+use crate::plan::{self, Operation, Plan, Prepared, Site};
 use crate::report::{Record, records};
 use crate::transport::{DESCRIPTOR_LIMIT, borrow, send_frame};
 use crate::wire::Wire;
 use crate::zygote::protocol::request;
 use crate::{Exit, Expected, LaunchError, Spec, Stdio, explain, sys};
 use answers::Answers;
+pub use fault::Fault;
 pub use measure::Measured;
 
 /// Settings of a [`Launcher`].
@@ -103,7 +105,7 @@ impl Launcher {
     /// Starts a process. Returns when it was cloned; whether its program could be executed shows in [`Child::wait`]. The
     /// process ends with this launcher.
     pub fn spawn(&self, spec: &Spec, stdio: Stdio) -> Result<Child, LaunchError> {
-        self.spawn_with(spec, stdio, false).map(|(child, _)| child)
+        self.spawn_with(spec, stdio, |_| {}).map(|(child, _)| child)
     }
 
     /// The same, reporting times; also returns the names of the operations.
@@ -112,18 +114,18 @@ impl Launcher {
         spec: &Spec,
         stdio: Stdio,
     ) -> Result<(Child, Vec<&'static str>), LaunchError> {
-        self.spawn_with(spec, stdio, true)
+        self.spawn_with(spec, stdio, |plan| plan.timed = true)
     }
 
     fn spawn_with(
         &self,
         spec: &Spec,
         stdio: Stdio,
-        timed: bool,
+        change: impl FnOnce(&mut Plan),
     ) -> Result<(Child, Vec<&'static str>), LaunchError> {
         let Prepared { mut plan, fds } = plan::container(&self.inner.site, spec, stdio)?;
         plan.ends_with_parent = true;
-        plan.timed = timed;
+        change(&mut plan);
         let mut answers = self.request(request::LAUNCH, &plan.encode(), &borrow(&fds))?;
         let (pid, pidfd) = answers.started()?;
         let program = spec
@@ -131,7 +133,7 @@ impl Launcher {
             .argv
             .first()
             .map(|name| String::from_utf8_lossy(name).into_owned());
-        let names = if timed {
+        let names = if plan.timed {
             plan.operations.iter().map(Operation::name).collect()
         } else {
             Vec::new()

@@ -3,15 +3,13 @@
 //! Everything goes through descriptors below the upper directory, which may hold whatever the step has made of it.
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, openat, openat2,
-    statat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, openat, statat};
 use rustix::io::Errno;
 
+use crate::child::resolve::beneath;
 use crate::report::{Record, Stub, Time};
 use crate::{LaunchError, explain};
 
@@ -43,9 +41,8 @@ fn remove_one(upper: &OwnedFd, stub: &Stub) -> Result<(), Errno> {
     let split = path.iter().rposition(|byte| *byte == b'/');
     let (parent, name) = split.map_or((&b"."[..], path), |at| (&path[..at], &path[at + 1..]));
     let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-    let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let parent = match openat2(upper, parent, directory, Mode::empty(), flags) {
+    let parent = match beneath(upper.as_fd(), parent, directory) {
         // The step has put something else there: then it is the step's.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(()),
         other => other?,

@@ -198,6 +198,8 @@ pub(crate) enum Operation {
     NoNewPrivileges,
     /// Loads a system call filter.
     Filter { program: Bytes },
+    /// Fails: what a test asks for in the place of an operation.
+    Fail { name: CString, errno: i32 },
     /// Takes on user, groups and capabilities.
     Credentials {
         uid: u32,
@@ -207,6 +209,7 @@ pub(crate) enum Operation {
     },
 }
 wire_enum!(Operation {
+    0 => Fail { name, errno },
     1 => Proc,
     2 => Sys { read_only, cgroup },
     3 => Dev { shm_size },
@@ -340,6 +343,7 @@ impl Operation {
             Self::Scope => "landlock",
             Self::NoNewPrivileges => "no new privileges",
             Self::Filter { .. } => "seccomp",
+            Self::Fail { .. } => "a fault",
             Self::Credentials { .. } => "credentials",
         }
     }

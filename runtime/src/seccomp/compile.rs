@@ -72,6 +72,24 @@ pub(super) fn program(architecture: u32, calls: &[(u32, Action)]) -> Vec<Instruc
     out
 }
 
+/// A program that lets everything through but one call, or that call with one value of its second argument.
+pub(super) fn failing(number: u32, second: Option<u32>, errno: i32) -> Vec<Instruction> {
+    let mut out = vec![
+        statement(LOAD, NUMBER),
+        branch(JUMP_EQUAL, number, 1, 0),
+        allow(),
+    ];
+    if let Some(value) = second {
+        out.extend([
+            statement(LOAD, ARGUMENTS + 8),
+            branch(JUMP_EQUAL, value, 1, 0),
+            allow(),
+        ]);
+    }
+    out.push(error(errno));
+    out
+}
+
 /// Instructions as the kernel reads them.
 pub(super) fn bytes(program: &[Instruction]) -> Vec<u8> {
     let encode = |instruction: &Instruction| {

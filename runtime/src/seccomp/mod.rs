@@ -50,6 +50,16 @@ pub(crate) fn default_program(capabilities: Capabilities) -> Bytes {
         .clone()
 }
 
+/// A filter in which one call fails, all others being allowed; with `second`, only if its second argument is this.
+pub(crate) fn failing(name: &str, second: Option<u32>, errno: i32) -> Bytes {
+    let number = HOST
+        .calls
+        .iter()
+        .find(|(_, known)| *known == name)
+        .map_or(u32::MAX, |(number, _)| *number);
+    Bytes(compile::bytes(&compile::failing(number, second, errno)))
+}
+
 fn compiled_for(architecture: Architecture, capabilities: Capabilities) -> Vec<Instruction> {
     let action = |(number, name): &(u32, &str)| (*number, rules::action(name, capabilities));
     let calls: Vec<(u32, Action)> = architecture.calls.iter().map(action).collect();

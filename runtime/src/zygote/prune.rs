@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mkdirat, mknodat, openat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_bind, mount_change,
-    move_mount, open_tree,
+    mount_remount, move_mount, open_tree,
 };
 
 use super::place;
@@ -173,7 +173,19 @@ fn read_only_binds() -> Result<(), Errno> {
         sys::mount::READ_ONLY | sys::mount::NO_SUID | sys::mount::NO_DEV | sys::mount::NO_EXEC;
     for (from, to) in [(place::EMPTY, place::EMPTY), (place::CONTENT, place::SHOWN)] {
         mount_bind(from, to)?;
-        sys::mount::set_attributes(CWD.as_fd(), to, 0, attributes)?;
+        match sys::mount::set_attributes(CWD.as_fd(), to, 0, attributes) {
+            // Before 5.12.
+            Err(Errno::NOSYS) => mount_remount(
+                to,
+                MountFlags::BIND
+                    | MountFlags::RDONLY
+                    | MountFlags::NOSUID
+                    | MountFlags::NODEV
+                    | MountFlags::NOEXEC,
+                c"",
+            )?,
+            other => other?,
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)] // It is its own test harness.
 
 mod bench;
+mod faults;
 #[path = "../../../tests/harness/mod.rs"]
 mod harness;
 mod lifecycle;
@@ -30,7 +31,14 @@ type Test = (&'static str, fn(&Context));
 
 fn main() -> ExitCode {
     kiln_runtime::init_with(lifecycle::monitor_main);
-    let all = [steps::TESTS, view::TESTS, mounts::TESTS, lifecycle::TESTS].concat();
+    let all = [
+        steps::TESTS,
+        view::TESTS,
+        mounts::TESTS,
+        lifecycle::TESTS,
+        faults::TESTS,
+    ]
+    .concat();
     let Some(tests) = harness::selected(&all) else {
         return ExitCode::SUCCESS;
     };
