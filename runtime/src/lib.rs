@@ -20,6 +20,7 @@ pub mod container;
 mod detached;
 mod error;
 mod explain;
+pub mod inside;
 mod launcher;
 pub mod network;
 mod parent;

@@ -77,6 +77,8 @@ pub enum DebugCommand {
     Graph(Box<BuildArgs>),
     /// Start a process again and again and print how long each part takes, as JSON
     LaunchBench(LaunchBenchArgs),
+    /// Print what a process can see and do where this runs, as JSON: capabilities, system calls, mounts, devices, limits
+    Probe,
 }
 
 #[derive(Debug, Args)]

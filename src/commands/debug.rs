@@ -2,6 +2,7 @@
 
 mod grammar;
 mod launch;
+mod probe;
 
 use kiln_store::Reference;
 use serde_json::json;
@@ -20,6 +21,7 @@ pub fn run(args: &DebugArgs, settings: &Settings) -> Result<u8, CommandError> {
         DebugCommand::Words(args) => grammar::words(args),
         DebugCommand::Ignore { file, paths } => grammar::ignore(file, paths),
         DebugCommand::Graph(args) => super::build::graph(args, settings),
+        DebugCommand::Probe => probe::run(),
         DebugCommand::LaunchBench(args) => launch::bench(args, settings),
     }
 }

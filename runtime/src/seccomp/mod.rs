@@ -50,6 +50,11 @@ pub(crate) fn default_program(capabilities: Capabilities) -> Bytes {
         .clone()
 }
 
+/// Numbers and names of the system calls of this machine.
+pub(crate) fn names() -> &'static [(u32, &'static str)] {
+    HOST.calls
+}
+
 /// A filter in which one call fails, all others being allowed; with `second`, only if its second argument is this.
 pub(crate) fn failing(name: &str, second: Option<u32>, errno: i32) -> Bytes {
     let number = HOST

@@ -2,6 +2,7 @@
 //!
 //! Everything here works without allocation, so that a child between clone and exec may use it.
 
+pub mod attempt;
 pub mod credentials;
 pub mod exec;
 pub mod filter;

@@ -44,6 +44,9 @@ pub fn run(options: &Options) -> Result<()> {
     let mut build = engine.command("docker");
     process::run(build.args(["build", "--tag", "base"]).arg(&base), LIMIT)?;
     let version = engine.version()?;
+    if PROBE.contains(options.filter.as_deref().unwrap_or_default()) {
+        probe(&engine, &version)?;
+    }
     for path in sessions(options.filter.as_deref().unwrap_or_default())? {
         let name = path
             .file_stem()
@@ -59,6 +62,41 @@ pub fn run(options: &Options) -> Result<()> {
     }
     Ok(())
 }
+
+/// What a process sees in a container of the engine.
+const PROBE: &str = "isolation/docker.json";
+
+/// Records what kiln's probe says in a container of the engine.
+fn probe(engine: &Dockerd, version: &str) -> Result<()> {
+    let mut build = workspace::cargo();
+    build.args(["build", "--package", "kiln"]);
+    process::stream(&mut build, BUILD_LIMIT)?;
+    let mut run = engine.command("docker");
+    run.args(xtask::probe::run_arguments(
+        &workspace::target().join("debug/kiln"),
+    )?);
+    run.arg("base").args(xtask::probe::COMMAND);
+    let said = process::run(&mut run, LIMIT)?.stdout;
+    let found: serde_json::Value = serde_json::from_str(&said).context("read the probe")?;
+    let kernel = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let all = serde_json::json!({
+        "recorded from": format!("Docker {version} by `cargo xtask record`"),
+        "kernel": kernel,
+        "probe": found,
+    });
+    let path = workspace::root().join("fixtures").join(PROBE);
+    std::fs::create_dir_all(path.parent().context("a file has a directory")?)?;
+    std::fs::write(&path, format!("{all:#}\n"))
+        .with_context(|| format!("write {}", path.display()))?;
+    println!("{PROBE}: {} kinds of facts", found.as_object().map_or(0, |facts| facts.len()));
+    Ok(())
+}
+
+/// The whole workspace on slow cores.
+const BUILD_LIMIT: std::time::Duration = std::time::Duration::from_secs(1200);
 
 /// An image, a build or a removal of everything takes no longer.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
