@@ -16,7 +16,9 @@ pub const BINARY: &str = "/kiln";
 /// The arguments of an engine's `run`, without image: a container without network that holds the binary and what it is linked with,
 /// in an image that holds nothing of the kind.
 pub fn run_arguments(binary: &Path) -> Result<Vec<String>> {
-    let mut arguments: Vec<String> = ["run", "--rm", "--network", "none"].map(str::to_owned).into();
+    let mut arguments: Vec<String> = ["run", "--rm", "--network", "none"]
+        .map(str::to_owned)
+        .into();
     let mut mount = |from: &str, to: &str| {
         arguments.push("--volume".to_owned());
         arguments.push(format!("{from}:{to}:ro"));

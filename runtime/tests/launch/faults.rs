@@ -180,6 +180,7 @@ fn fallbacks(context: &Context) {
         ("landlock_create_ruleset", None, NO_SUCH_CALL, false),
         ("keyctl", None, NO_SUCH_CALL, false),
         ("keyctl", None, 122, false),
+        ("pivot_root", None, 1, false),
     ];
     // Everything that such a kernel could get wrong: protection, private files, descriptors, settings, mount points.
     let script = "cat /made/private /etc/hosts; for path in /x /made/volume/x /proc/sys/kernel/hostname /sys/x; do \
@@ -247,10 +248,6 @@ fn refusals(context: &Context) {
         (
             "sethostname",
             "cannot set the host name kiln: Operation not permitted",
-        ),
-        (
-            "pivot_root",
-            "cannot switch to the root file system: Operation not permitted",
         ),
         (
             "umount2",

@@ -91,7 +91,10 @@ fn probe(engine: &Dockerd, version: &str) -> Result<()> {
     std::fs::create_dir_all(path.parent().context("a file has a directory")?)?;
     std::fs::write(&path, format!("{all:#}\n"))
         .with_context(|| format!("write {}", path.display()))?;
-    println!("{PROBE}: {} kinds of facts", found.as_object().map_or(0, |facts| facts.len()));
+    println!(
+        "{PROBE}: {} kinds of facts",
+        found.as_object().map_or(0, |facts| facts.len())
+    );
     Ok(())
 }
 
