@@ -146,15 +146,9 @@ impl<'a> Child<'a> {
     /// Writes a setting below our own procfs, or says why it can't be.
     pub(super) fn write_setting_exactly(&self, path: &'a CStr, value: &'a CStr) -> Done<'a> {
         let proc = self.proc.as_ref().ok_or(Errno::BADF).doing("use /proc")?;
-        let flags = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let file = rustix::fs::openat2(
-            proc,
-            path,
-            OFlags::WRONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-            flags,
-        )
-        .doing_to("open the setting", path)?;
+        let how = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = resolve::beneath(proc.as_fd(), path.to_bytes(), how)
+            .doing_to("open the setting", path)?;
         rustix::io::write(&file, value.to_bytes())
             .map(drop)
             .doing_to("write the setting", path)
