@@ -130,11 +130,11 @@ fn operations(context: &Context) {
         for network in [Network::None, Network::Host] {
             let names = context
                 .launcher
-                .operations(&rich(context, "true", network), silent())
+                .operations(&rich(context, "true", network.clone()), silent())
                 .expect("a plan");
             assert!(names.len() > 15, "{names:?}");
             for (index, name) in names.iter().enumerate() {
-                let spec = rich(context, "true", network);
+                let spec = rich(context, "true", network.clone());
                 let fault = Fault::Operation(index, libc_eio());
                 let child = context.launcher.spawn_with_fault(&spec, silent(), &fault);
                 let error = child
@@ -188,7 +188,7 @@ fn fallbacks(context: &Context) {
     for network in [Network::None, Network::Host] {
         leaves_nothing(context, || {
             for (name, second, errno, at_root) in cases {
-                let spec = rich(context, script, network);
+                let spec = rich(context, script, network.clone());
                 let from = if at_root { overlay(context, &spec) } else { 0 };
                 let fault = Fault::Call {
                     from,
