@@ -43,6 +43,7 @@ pub(crate) mod lock;
 pub(crate) mod origins;
 pub(crate) mod pin;
 pub(crate) mod record;
+pub(crate) mod removal;
 pub(crate) mod shelf;
 pub(crate) mod tag;
 pub(crate) mod temporary;

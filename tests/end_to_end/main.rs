@@ -17,6 +17,7 @@ mod build;
 mod cache;
 mod containers;
 mod contexts;
+mod deep;
 mod errors;
 mod exchange;
 mod failures;

@@ -1,9 +1,9 @@
 //! The root file system: overlay, and the switch to it.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
@@ -144,38 +144,47 @@ fn configure<'a>(context: &OwnedFd, overlay: &'a Overlay) -> Done<'a> {
     fsconfig_create(context).doing_to("create the root file system on", upper)
 }
 
-/// Mounts in one call. All options share one page, so layers are named relative to the store.
+/// Mounts in one call. All options share one page, which the paths of fifty layers fill: so layers go by the names of links
+/// in a directory of their own, which the root file system then covers.
 fn classic_overlay<'a>(overlay: &'a Overlay) -> Done<'a, OwnedFd> {
     const WHAT: &str = "mount the root file system (in one call)";
-    let relative = |path: &'a CStr| -> Result<&'a [u8], Errno> {
-        let bytes = path
-            .to_bytes()
-            .strip_prefix(place::STORE.to_bytes())
-            .ok_or(Errno::INVAL)?;
-        Ok(bytes.strip_prefix(b"/").unwrap_or(bytes))
+    mount(
+        c"tmpfs",
+        place::NEW_ROOT,
+        c"tmpfs",
+        MountFlags::NODEV | MountFlags::NOSUID,
+        c"mode=0700",
+    )
+    .doing("mount a directory for the names of layers")?;
+    rustix::process::chdir(place::NEW_ROOT).doing_to(
+        "enter the directory for the names of layers",
+        place::NEW_ROOT,
+    )?;
+    let link = |path: &'a CStr, name: &CStr| {
+        symlinkat(path, CWD, name).doing_to("give a layer a short name", path)
     };
-    let options = || -> Result<std::ffi::CString, Errno> {
-        let mut options = b"index=off,metacopy=off,xino=off".to_vec();
-        if overlay.user_xattrs {
-            options.extend_from_slice(b",userxattr");
-        } else {
-            options.extend_from_slice(b",redirect_dir=nofollow");
-        }
-        if overlay.volatile {
-            options.extend_from_slice(b",volatile");
-        }
-        options.extend_from_slice(b",upperdir=");
-        options.extend_from_slice(relative(&overlay.upper)?);
-        options.extend_from_slice(b",workdir=");
-        options.extend_from_slice(relative(&overlay.work)?);
-        for (index, lower) in overlay.lowers.iter().enumerate() {
-            options.extend_from_slice(if index == 0 { b",lowerdir=" } else { b":" });
-            options.extend_from_slice(relative(lower)?);
-        }
-        std::ffi::CString::new(options).map_err(|_| Errno::INVAL)
-    };
-    let options = options().doing(WHAT)?;
-    rustix::process::chdir(place::STORE).doing_to("enter the store", place::STORE)?;
+    let mut options = b"index=off,metacopy=off,xino=off".to_vec();
+    if overlay.user_xattrs {
+        options.extend_from_slice(b",userxattr");
+    } else {
+        options.extend_from_slice(b",redirect_dir=nofollow");
+    }
+    if overlay.volatile {
+        options.extend_from_slice(b",volatile");
+    }
+    link(&overlay.upper, c"upper")?;
+    link(&overlay.work, c"work")?;
+    options.extend_from_slice(b",upperdir=upper,workdir=work");
+    for (index, lower) in overlay.lowers.iter().enumerate() {
+        let name = index.to_string();
+        options.extend_from_slice(if index == 0 { b",lowerdir=" } else { b":" });
+        options.extend_from_slice(name.as_bytes());
+        let name = CString::new(name).map_err(|_| Errno::INVAL).doing(WHAT)?;
+        link(lower, &name)?;
+    }
+    let options = CString::new(options)
+        .map_err(|_| Errno::INVAL)
+        .doing(WHAT)?;
     mount(
         c"overlay",
         place::NEW_ROOT,

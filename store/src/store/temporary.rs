@@ -6,11 +6,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::digest::hex;
 use crate::store::lock::{check_name, try_exclusive};
+use crate::store::removal::remove_counted;
 use crate::{Error, Result, Store};
 
 /// A directory for things in the making. It is deleted when dropped, and by other processes when this one is gone.
@@ -106,34 +107,7 @@ pub(crate) fn is_same(file: &File, path: &Path) -> Result<bool> {
 
 /// Deletes a file or a whole tree, also when directories in it are closed to their owner; an absent one is fine.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    let attempt = || match fs::symlink_metadata(path)?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    };
-    let done = match attempt() {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            open_directories(path);
-            attempt()
-        }
-        done => done,
-    };
-    match done {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
-/// Gives the owner access to every directory below, as far as possible.
-fn open_directories(path: &Path) {
-    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-    let Ok(entries) = fs::read_dir(path) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_directories(&entry.path());
-        }
-    }
+    remove_counted(path).map(drop)
 }
 
 /// A name that no other process makes at the same time.
@@ -147,6 +121,8 @@ pub(crate) fn random_name() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::StoreOptions;
 

@@ -50,6 +50,67 @@ fn unchanged_parents_and_idle_marks_are_left_out() {
     assert!(snapshot_view(&stack.view()).contains_key("usr/share/doc/x"));
 }
 
+/// A path as deep as layers take one, of which the upper half lies in a lower layer; and one too deep.
+#[test]
+fn deep_directories() {
+    const DEPTH: usize = 511;
+    let scratch = scratch();
+    let store = store(scratch.path());
+    let (uid, gid) = ids();
+    let attributes = |mode| Attributes {
+        mode,
+        uid,
+        gid,
+        mtime: Some((1_000, 0)),
+        xattrs: Vec::new(),
+    };
+    let path = vec!["d"; DEPTH].join("/");
+    let half = vec!["d"; DEPTH / 2].join("/");
+    let mut stack = store.stack(&[]).unwrap();
+    for path in [&half, &path] {
+        stack = step(&store, &stack, |tree| {
+            let mut writer = TreeWriter::new(tree, &stack.view(), family()).unwrap();
+            let mut ensure = || {
+                writer
+                    .ensure_directory(path.as_bytes(), &attributes(0o750), &attributes(0o711))
+                    .unwrap()
+            };
+            assert!(ensure());
+            assert!(!ensure(), "it is there now");
+            writer.finish().unwrap();
+        });
+    }
+    let view = stack.view();
+    for (path, mode) in [
+        (&path, 0o750),
+        (&half, 0o750),
+        (&path[..3].to_owned(), 0o711),
+    ] {
+        let entry = view
+            .lookup(path.as_bytes(), kiln_store::Follow::Nothing)
+            .unwrap()
+            .unwrap();
+        assert_eq!((entry.meta.mode, entry.meta.mtime), (mode, 1_000));
+    }
+    let tree = store.new_tree(&stack).unwrap();
+    let mut writer = TreeWriter::new(&tree, &stack.view(), family()).unwrap();
+    let path = vec!["e"; 1500].join("/");
+    let plain = attributes(0o755);
+    writer
+        .ensure_directory(path.as_bytes(), &plain, &plain)
+        .unwrap();
+    writer.finish().unwrap();
+    let message = store
+        .commit_tree(tree, &stack, &PLAIN)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.ends_with("holds more, deeper than layers may be"),
+        "{message}"
+    );
+    assert!(store.collect().is_ok());
+}
+
 #[test]
 fn clamped_times_are_the_same_here_and_there() {
     let scratch = scratch();

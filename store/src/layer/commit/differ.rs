@@ -15,7 +15,7 @@ use super::unshare;
 use crate::OverlayXattrs;
 use crate::layer::entry::{Body, LayerEntry, WHITEOUT_PREFIX};
 use crate::layer::write::LayerWriter;
-use crate::layer::{LayerError, Result};
+use crate::layer::{LayerError, Limits, Result};
 use crate::tree::attributes::{Time, set_mtime};
 use crate::tree::metadata::{Kind, Metadata};
 use crate::tree::xattr::Xattrs;
@@ -121,6 +121,11 @@ impl<'a> Differ<'a> {
 
     /// Walks what a directory holds. `below` is the directory of the same name below, if what it holds shows through.
     fn directory(&mut self, held: &OwnedFd, path: &[u8], below: Option<&Entry>) -> Result<()> {
+        // Deeper ones would be refused wherever the layer is pulled; and each level takes stack and a descriptor.
+        if path::components(path).count() >= Limits::default().depth {
+            let reason = "holds more, deeper than layers may be";
+            return Err(LayerError::unfit(path, reason));
+        }
         let names = beneath::names(held).map_err(|error| LayerError::entry("read", path, error))?;
         for name in names {
             let path = path::join(path, &name);

@@ -7,10 +7,10 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::store::collect::inventory::{ImageEntry, Inventory, RecordEntry};
-use crate::store::collect::size::remove_counted;
 use crate::store::collect::usage::Sizes;
 use crate::store::layout::entries;
 use crate::store::lease::Held;
+use crate::store::removal::remove_counted;
 use crate::store::tag::remove_if_there;
 use crate::{Digest, Error, Reference, Result, Store};
 

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
 
 /// Disk space is counted in units of this many bytes, whatever the file system uses (stat(2)).
-const UNIT: u64 = 512;
+pub(crate) const UNIT: u64 = 512;
 
 /// One tree: what it takes by itself, and its regular files, which other trees may share.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -129,66 +129,11 @@ impl Union {
     }
 }
 
-/// Deletes a tree; gives the bytes that became free: a file with another link elsewhere keeps its own.
-pub(crate) fn remove_counted(path: &Path) -> io::Result<u64> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::from(Errno::INVAL));
-    };
-    let parent = openat(rustix::fs::CWD, parent, directory_flags(), Mode::empty())?;
-    remove_at(&parent, &std::ffi::CString::new(name.as_encoded_bytes())?)
-}
-
-fn remove_at(parent: &impl std::os::fd::AsFd, name: &std::ffi::CStr) -> io::Result<u64> {
-    let stat = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(0),
-        stat => stat?,
-    };
-    let mut freed = match is_directory(&stat) || stat.st_nlink == 1 {
-        true => stat.st_blocks.unsigned_abs() * UNIT,
-        false => 0,
-    };
-    if !is_directory(&stat) {
-        return match unlinkat(parent, name, AtFlags::empty()) {
-            Ok(()) => Ok(freed),
-            Err(Errno::NOENT) => Ok(0),
-            Err(error) => Err(error.into()),
-        };
-    }
-    let directory = match openat(parent, name, directory_flags(), Mode::empty()) {
-        Err(Errno::ACCESS) => {
-            rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
-            openat(parent, name, directory_flags(), Mode::empty())?
-        }
-        directory => directory?,
-    };
-    let mut names = Vec::new();
-    for entry in Dir::read_from(&directory)? {
-        let name = entry?.file_name().to_owned();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            names.push(name);
-        }
-    }
-    for name in names {
-        freed += match remove_at(&directory, &name) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                rustix::fs::fchmod(&directory, Mode::RWXU)?;
-                remove_at(&directory, &name)?
-            }
-            removed => removed?,
-        };
-    }
-    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-        // Another process sweeps the same.
-        Ok(()) | Err(Errno::NOENT) => Ok(freed),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn is_directory(stat: &Stat) -> bool {
+pub(crate) fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-fn directory_flags() -> OFlags {
+pub(crate) fn directory_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
@@ -197,6 +142,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::store::removal::remove_counted;
 
     #[test]
     fn hard_links_count_once_and_free_last() {

@@ -22,18 +22,32 @@ impl TreeWriter {
         attributes: &Attributes,
         parents: &Attributes,
     ) -> Result<bool> {
-        for above in path::ancestors(path) {
-            if self.merged.lookup(above, Follow::Nothing)?.is_none() {
-                self.make_directory(above, parents)?;
+        let mut here = self.merged.root()?;
+        let mut made = false;
+        for part in path::components(path) {
+            if let Some(entry) = self.merged.child(&here, part)? {
+                if !entry.meta.is_directory() {
+                    return Err(LayerError::NotADirectory {
+                        path: entry.display(),
+                    });
+                }
+                here = entry;
+                continue;
             }
+            let next = path::join(&here.path, part);
+            let is_last = next.len() == path.len();
+            self.make_directory(&next, if is_last { attributes } else { parents })?;
+            // The first one made may have copied up those above it: what is known of them is out of date.
+            let entry = match made {
+                true => self.merged.child(&here, part)?,
+                false => self.merged.lookup(&next, Follow::Nothing)?,
+            };
+            here = entry.ok_or_else(|| LayerError::NotADirectory {
+                path: path::display(&next),
+            })?;
+            made = true;
         }
-        match self.merged.lookup(path, Follow::Nothing)? {
-            Some(entry) if entry.meta.is_directory() => Ok(false),
-            Some(entry) => Err(LayerError::NotADirectory {
-                path: entry.display(),
-            }),
-            None => self.make_directory(path, attributes).map(|()| true),
-        }
+        Ok(made)
     }
 
     /// Gives an existing directory new attributes.
