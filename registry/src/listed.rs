@@ -44,7 +44,7 @@ pub(crate) fn enter(index: &mut Index, name: &ManifestName, manifest: &Resolved)
 }
 
 /// The manifests that an index points at; none for any other document.
-fn children(document: &Resolved) -> Vec<Digest> {
+pub(crate) fn children(document: &Resolved) -> Vec<Digest> {
     if !media_type::is_index(&document.descriptor.media_type) {
         return Vec::new();
     }

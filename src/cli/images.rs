@@ -1,6 +1,10 @@
-//! `kiln images`, `tag`, `rmi`, `history`.
+//! `kiln images`, `tag`, `rmi`, `history`, `save`, `load`.
+
+use std::path::PathBuf;
 
 use clap::Args;
+
+use super::ProgressMode;
 
 #[derive(Debug, Args)]
 pub struct ImagesArgs {
@@ -78,4 +82,36 @@ pub struct HistoryArgs {
     /// Image
     #[arg(value_name = "IMAGE")]
     pub image: String,
+}
+
+#[derive(Debug, Args)]
+pub struct SaveArgs {
+    /// File to write; standard output without it
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Platform to choose from a multi-platform image [default: all that are here]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+    /// How progress is shown
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub progress: ProgressMode,
+    /// Images; a name without a tag means all its tags
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// Archive to read, compressed or not; standard input without it
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Platform to choose from a multi-platform image
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+    /// Show no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// How progress is shown
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub progress: ProgressMode,
 }

@@ -29,7 +29,7 @@ pub use containers::{
 pub use copy::{
     CatalogArgs, CompressArg, CopyArgs, DeleteArgs, DigestArgs, ManifestArgs, SideArgs, TagsArgs,
 };
-pub use images::{HistoryArgs, ImagesArgs, RemoveImageArgs, TagArgs};
+pub use images::{HistoryArgs, ImagesArgs, LoadArgs, RemoveImageArgs, SaveArgs, TagArgs};
 pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
 pub use network::{
     NetworkArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs, NetworkDisconnectArgs,
@@ -158,6 +158,10 @@ pub enum Command {
     Rmi(RemoveImageArgs),
     /// Show how an image was made
     History(HistoryArgs),
+    /// Write images into an archive that docker loads
+    Save(SaveArgs),
+    /// Take images from an archive: docker's or an image layout, compressed or not
+    Load(LoadArgs),
     /// Remove what no image, container or running command uses
     Prune(PruneArgs),
     /// Show what the store holds and how much of the disk it takes

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::{
-    BuildArgs, Command, FormatArgs, HistoryArgs, ImagesArgs, InspectArgs, PruneArgs, PruneScope,
-    PullArgs, PushArgs, RemoveImageArgs, TagArgs,
+    BuildArgs, Command, FormatArgs, HistoryArgs, ImagesArgs, InspectArgs, LoadArgs, PruneArgs,
+    PruneScope, PullArgs, PushArgs, RemoveImageArgs, SaveArgs, TagArgs,
 };
 
 /// `kiln image ...`
@@ -34,6 +34,10 @@ pub enum ImageCommand {
     /// Remove images
     #[command(visible_alias = "remove")]
     Rm(RemoveImageArgs),
+    /// Take images from an archive
+    Load(LoadArgs),
+    /// Write images into an archive that docker loads
+    Save(SaveArgs),
     /// Give an image another name
     Tag(TagArgs),
 }
@@ -97,6 +101,8 @@ impl ImageCommand {
             Self::Pull(args) => Command::Pull(args),
             Self::Push(args) => Command::Push(args),
             Self::Rm(args) => Command::Rmi(args),
+            Self::Load(args) => Command::Load(args),
+            Self::Save(args) => Command::Save(args),
             Self::Tag(args) => Command::Tag(args),
         }
     }

@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod remote;
 mod run;
+mod save;
 mod system;
 mod top;
 mod verify;
@@ -74,6 +75,8 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Tag(args) => images::tag(&args, settings),
         Command::Rmi(args) => images::remove(&args, settings),
         Command::History(args) => images::history(&args, settings),
+        Command::Save(args) => save::save(&args, settings),
+        Command::Load(args) => save::load(&args, settings),
         Command::Prune(args) => prune::run(&args, settings),
         Command::Verify(args) => verify::run(&args, settings),
         Command::Df(args) => system::df(&args, settings),
@@ -115,6 +118,8 @@ impl Command {
             | Self::Restart(_)
             | Self::Rm(_)
             | Self::Rmi(_)
+            | Self::Save(_)
+            | Self::Load(_)
             | Self::Prune(_)
             | Self::Df(_)
             | Self::Verify(_)
@@ -221,6 +226,15 @@ fn print_value(style: Option<&str>, value: &Value, plain: &str) -> Result<u8, Co
         }
     }
     Ok(0)
+}
+
+/// How long a transfer waited for its registry's limits, to end a summary with; nothing if it did not.
+fn waited(traffic: &kiln_registry::Traffic) -> String {
+    if traffic.waited.is_zero() {
+        return String::new();
+    }
+    let waited = format::duration(traffic.waited);
+    format!("; waited {waited} for the registry's limits")
 }
 
 /// A failure of a registry, with what probably helps.

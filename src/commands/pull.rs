@@ -1,13 +1,16 @@
 //! `kiln pull`.
 
-use kiln_registry::PullOptions;
+use std::time::Duration;
+
+use kiln_registry::{PullOptions, Pulled};
 use kiln_store::{Image, Platform, Reference};
+use serde_json::json;
 
 use crate::cli::{ProgressMode, PullArgs};
 use crate::error::CommandError;
 use crate::format;
 use crate::host::Host;
-use crate::output::{self, Progress};
+use crate::output::{self, Progress, Summary};
 use crate::settings::Settings;
 
 /// Downloads images.
@@ -56,15 +59,34 @@ pub fn pull(
     let pulled = pulled.map_err(|error| super::registry_failure(error, reference))?;
     host.settle_later()?;
     if !quiet {
-        output::talk(&format!(
-            "pulled {reference} {} in {}: {} requests, {} received, {} layers fetched, {} already there",
-            pulled.digest,
-            format::duration(started.elapsed()),
-            pulled.traffic.requests,
-            format::size(pulled.traffic.received),
-            pulled.layers_fetched,
-            pulled.layers_skipped,
-        ));
+        progress.summary(&summary(reference, &pulled, started.elapsed()));
     }
     Ok(pulled.image)
+}
+
+fn summary(reference: &Reference, pulled: &Pulled, elapsed: Duration) -> Summary {
+    let text = format!(
+        "pulled {reference} {} in {}: {} requests, {} received, {} layers fetched, {} already there{}",
+        pulled.digest,
+        format::duration(elapsed),
+        pulled.traffic.requests,
+        format::size(pulled.traffic.received),
+        pulled.layers_fetched,
+        pulled.layers_skipped,
+        super::waited(&pulled.traffic),
+    );
+    let value = json!({
+        "event": "summary",
+        "work": "pull",
+        "reference": reference.to_string(),
+        "digest": pulled.digest.to_string(),
+        "seconds": elapsed.as_secs_f64(),
+        "requests": pulled.traffic.requests,
+        "bytesReceived": pulled.traffic.received,
+        "bytesSent": pulled.traffic.sent,
+        "layersFetched": pulled.layers_fetched,
+        "layersSkipped": pulled.layers_skipped,
+        "secondsWaited": pulled.traffic.waited.as_secs_f64(),
+    });
+    Summary { text, value }
 }

@@ -1,13 +1,16 @@
 //! `kiln push`.
 
-use kiln_registry::PushOptions;
+use std::time::Duration;
+
+use kiln_registry::{PushOptions, Pushed};
 use kiln_store::Reference;
+use serde_json::json;
 
 use crate::cli::{ProgressMode, PushArgs};
 use crate::error::CommandError;
 use crate::format;
 use crate::host::Host;
-use crate::output::{self, Progress};
+use crate::output::{self, Progress, Summary};
 use crate::settings::Settings;
 
 /// Uploads images.
@@ -64,15 +67,35 @@ pub fn push_digest(
     progress.finish();
     let pushed = pushed.map_err(|error| super::registry_failure(error, &reference))?;
     if !quiet {
-        output::talk(&format!(
-            "pushed {reference} in {}: {} requests, {} sent; blobs: {} sent, {} mounted, {} already there",
-            format::duration(started.elapsed()),
-            pushed.traffic.requests,
-            format::size(pushed.traffic.sent),
-            pushed.sent,
-            pushed.mounted,
-            pushed.skipped,
-        ));
+        progress.summary(&summary(&reference, &pushed, started.elapsed()));
     }
     Ok(pushed.digest)
+}
+
+fn summary(reference: &Reference, pushed: &Pushed, elapsed: Duration) -> Summary {
+    let text = format!(
+        "pushed {reference} in {}: {} requests, {} sent; blobs: {} sent, {} mounted, {} already there{}",
+        format::duration(elapsed),
+        pushed.traffic.requests,
+        format::size(pushed.traffic.sent),
+        pushed.sent,
+        pushed.mounted,
+        pushed.skipped,
+        super::waited(&pushed.traffic),
+    );
+    let value = json!({
+        "event": "summary",
+        "work": "push",
+        "reference": reference.to_string(),
+        "digest": pushed.digest.to_string(),
+        "seconds": elapsed.as_secs_f64(),
+        "requests": pushed.traffic.requests,
+        "bytesReceived": pushed.traffic.received,
+        "bytesSent": pushed.traffic.sent,
+        "blobsSent": pushed.sent,
+        "blobsMounted": pushed.mounted,
+        "blobsSkipped": pushed.skipped,
+        "secondsWaited": pushed.traffic.waited.as_secs_f64(),
+    });
+    Summary { text, value }
 }

@@ -6,6 +6,7 @@ mod json;
 mod neutral;
 mod plain;
 mod rawjson;
+mod total;
 mod tty;
 
 use std::io::{IsTerminal, Write};

@@ -13,6 +13,7 @@ use kiln_store::Digest;
 
 use super::neutral::{plain_text, printable};
 use super::plain::verdict;
+use super::total::Total;
 use super::{Renderer, short};
 
 /// How often a live line turns: often enough to look alive, seldom enough to cost nothing.
@@ -31,6 +32,7 @@ pub struct Tty {
 struct Live {
     steps: HashMap<usize, (String, ProgressBar)>,
     blobs: HashMap<Digest, ProgressBar>,
+    total: Total,
 }
 
 impl Tty {
@@ -71,7 +73,8 @@ impl Tty {
         let bar = ProgressBar::new(size)
             .with_style(style)
             .with_prefix(short(digest));
-        self.screen.add(bar)
+        // Above the bar of the total, which is the last.
+        self.screen.insert(0, bar)
     }
 
     fn end_step(&self, step: usize, name: &str, colour: AnsiColor, text: &str) {
@@ -128,6 +131,7 @@ impl Renderer for Tty {
     }
 
     fn transfer(&self, event: &TransferEvent) {
+        self.live().total.follow(event, &self.screen);
         match event {
             TransferEvent::BlobStarted { digest, size } => {
                 let bar = self.bar(digest, *size);
@@ -171,5 +175,6 @@ impl Renderer for Tty {
         for (_, bar) in live.blobs.drain() {
             bar.finish_and_clear();
         }
+        live.total.clear();
     }
 }

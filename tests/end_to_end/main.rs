@@ -12,11 +12,13 @@
 
 mod support;
 
+mod archives;
 mod attached;
 mod build;
 mod cache;
 mod containers;
 mod contexts;
+mod copy;
 mod deep;
 mod errors;
 mod exchange;

@@ -124,7 +124,13 @@ pub(super) fn scan(name: &str, file: &File, length: u64) -> Result<Members> {
 /// The header at a place; none at the end of the archive.
 fn header(name: &str, file: &File, at: u64, length: u64) -> Result<Option<Header>> {
     if at.saturating_add(BLOCK) > length {
-        return Ok(None);
+        // An archive without its closing blocks is whole; something shorter than one block is none.
+        let is_none = at == 0 && length > 0;
+        return if is_none {
+            Err(Error::protocol(name, "it is not a tar"))
+        } else {
+            Ok(None)
+        };
     }
     let mut header = Header::new_old();
     read_exact(name, file, header.as_mut_bytes(), at)?;

@@ -201,8 +201,10 @@ impl ArchiveWriter {
         );
         let index = &mut inner.index.manifests;
         index.retain(|known| known.annotation(WHOLE_NAME) != entry.annotation(WHOLE_NAME));
+        let children = listed::children(manifest);
         index.retain(|known| {
-            known.digest != entry.digest || known.annotation(NAME_ANNOTATION).is_some()
+            let covered = known.digest == entry.digest || children.contains(&known.digest);
+            !covered || known.annotation(NAME_ANNOTATION).is_some()
         });
         index.push(entry);
         Ok(())

@@ -18,7 +18,12 @@ use ends::Source;
 /// Copies an image to one or more places.
 pub fn run(args: &CopyArgs, settings: &Settings) -> Result<u8, CommandError> {
     let source: Place = args.source.parse()?;
-    let ends = Ends::new(args, settings)?;
+    let mut ends = Ends::new(args, settings)?;
+    let beside = settings.root.join("tmp");
+    if args.touches_store() && beside.is_dir() {
+        // What comes through a pipe lies beside what is made of it.
+        ends.scratch = beside;
+    }
     if args.all_tags {
         return mirror::run(args, &ends, &source);
     }

@@ -37,10 +37,7 @@ pub fn of(
             copied.companions
         ));
     }
-    if !copied.traffic.waited.is_zero() {
-        let waited = format::duration(copied.traffic.waited);
-        text.push_str(&format!("; waited {waited} for the registry's limits"));
-    }
+    text.push_str(&crate::commands::waited(&copied.traffic));
     if copied.digest != copied.source {
         text.push_str(&format!(
             "\nthe digest has changed: {} is now {}",
