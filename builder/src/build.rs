@@ -4,10 +4,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kiln_grammar::{Diagnostic, Dockerfile, Severity, frontend};
+use kiln_store::Store;
 
 use crate::bases::ImageBases;
 use crate::built::{Built, Outcome, StepReport};
-use crate::cache::{Records, StepResult};
+use crate::cache::{
+    CachedStep, INLINE, Imported, Records, StepResult, fetch_ahead, inline_document,
+};
 use crate::cancel::Cancel;
 use crate::context::{ContextIndex, Contexts, IndexedHashes};
 use crate::error::BuildError;
@@ -43,16 +46,22 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
         );
         events.event(Event::Warning(&message));
     }
-    let done = result?;
+    let (done, cached_steps) = result?;
     let result_of = |vertex: VertexId| -> Option<StepResult> {
         done[vertex].as_ref().and_then(|done| done.result.clone())
     };
     let epoch = lowered.source_date_epoch;
-    let targets: Vec<BuiltTarget> = lowered
+    let mut targets: Vec<BuiltTarget> = lowered
         .graph
         .results()
         .map(|stage| BuiltTarget::new(stage, &request.labels, epoch, result_of))
         .collect();
+    if request.inline_cache {
+        for target in &mut targets {
+            let document = inline_document(&host.store, &cached_steps, target.config.diff_ids())?;
+            target.config.extra.insert(INLINE.to_owned(), document);
+        }
+    }
     let first = targets.first().ok_or_else(missing_target)?;
     let exported = match &request.image {
         Some(options) => Some(store_image(&host.store, &targets, options, &request.tags)?),
@@ -64,6 +73,7 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
         targets,
         steps: reports(&lowered.graph, &done),
         warnings,
+        cached_steps,
         source_date_epoch: epoch,
     })
 }
@@ -172,7 +182,7 @@ fn run(
     lowered: &Lowered,
     contexts: &Contexts,
     sources: &Sources<'_>,
-) -> Result<Vec<Option<Done>>, BuildError> {
+) -> Result<(Vec<Option<Done>>, Vec<CachedStep>), BuildError> {
     let graph = &lowered.graph;
     let shell_at = match request.shell_at {
         Some(line) => Some(step_at(graph, line)?),
@@ -182,17 +192,20 @@ fn run(
         Some(step) => vec![step],
         None => graph.results().map(|stage| stage.vertex).collect(),
     };
+    let client = host.remote.client.as_ref();
+    let imported = Imported::read(&request.cache_from, client, events);
     let mut prepared = prepare(
         graph,
         contexts,
         sources,
         lowered.source_date_epoch,
-        Records::new(&host.store),
+        Records::with_imported(&host.store, &imported),
     )?;
     if let Some(step) = shell_at {
         prepared[step].hit = None;
     }
     let needed = wanted(graph, &prepared, &targets);
+    fetch_hits(&host.store, &imported, &prepared, &needed);
     // Raised by the caller's flag, and by the first step that fails.
     let stop = Cancel::new();
     let raise = stop.clone();
@@ -212,6 +225,7 @@ fn run(
         layer_hashes: &layer_hashes,
         source_date_epoch: lowered.source_date_epoch,
         shell_at,
+        imported: &imported,
         failure: Mutex::new(None),
         stop: &stop,
         done: Mutex::new(vec![None; graph.vertices.len()]),
@@ -234,10 +248,14 @@ fn run(
     // Only time is lost when this cannot be kept.
     let _ = layer_hashes.save();
     match outcome {
-        Ok(_) => Ok(engine
-            .done
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)),
+        Ok(_) => {
+            let done = engine
+                .done
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            let cached = cached_steps(&done, &prepared);
+            Ok((done, cached))
+        }
         Err(_) if host.cancel.is_cancelled() => Err(BuildError::Cancelled),
         Err(Stopped::Cancelled) => {
             let kept = engine
@@ -247,6 +265,32 @@ fn run(
             Err(kept.unwrap_or(BuildError::Cancelled))
         }
         Err(Stopped::Failed(_, error)) => Err(error),
+    }
+}
+
+/// The steps that have results, with their keys.
+fn cached_steps(done: &[Option<Done>], prepared: &[Prepared]) -> Vec<CachedStep> {
+    let steps = done.iter().zip(prepared);
+    steps
+        .filter_map(|(done, prepared)| {
+            Some(CachedStep {
+                definition: prepared.keys.definition,
+                operation: prepared.keys.operation,
+                result: done.as_ref()?.result.clone()?,
+            })
+        })
+        .collect()
+}
+
+/// Fetches what the wanted steps take from imported caches, all at once.
+fn fetch_hits(store: &Store, imported: &Imported, prepared: &[Prepared], wanted: &[bool]) {
+    let hits = prepared.iter().zip(wanted);
+    let hits: Vec<StepResult> = hits
+        .filter(|(_, wanted)| **wanted)
+        .filter_map(|(prepared, _)| prepared.hit.clone())
+        .collect();
+    if imported.holds_anything() {
+        fetch_ahead(imported, store, &hits);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kiln_grammar::Diagnostic;
 use kiln_store::{DiffId, Digest, Image};
 
+use crate::cache::CachedStep;
 use crate::export::{BuiltTarget, Exported};
 
 /// The result of a build.
@@ -16,6 +17,8 @@ pub struct Built {
     pub targets: Vec<BuiltTarget>,
     /// What was stored and named, unless the request keeps the result out of the store's images.
     pub exported: Option<Exported>,
+    /// The steps with their results, for caches that travel.
+    pub(crate) cached_steps: Vec<CachedStep>,
     /// The latest time that appears in the result, if one was set.
     pub source_date_epoch: Option<i64>,
     /// Every step of the graph in its order.

@@ -30,6 +30,7 @@ mod why;
 
 pub use build::{build, describe};
 pub use built::{Built, Outcome, StepReport, StepWhy};
+pub use cache::{CacheLocation, CacheMode, export_cache};
 pub use cancel::{Cancel, CancelGuard};
 pub use context::{
     ContextContent, FetchedContext, fetch_context, is_remote, needs_ssh, read_context,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kiln_runtime::Rlimit;
 use kiln_store::{Platform, Reference};
 
+use crate::cache::CacheLocation;
 use crate::export::ImageOptions;
 
 /// One build: a Dockerfile, where its files come from, and the choices of its user.
@@ -63,6 +64,10 @@ pub struct BuildRequest {
     pub ulimits: Vec<Rlimit>,
     /// Follows BuildKit also where it is plainly wrong.
     pub strict: bool,
+    /// Caches to read before anything runs.
+    pub cache_from: Vec<CacheLocation>,
+    /// The image carries the records of its own layers.
+    pub inline_cache: bool,
     /// A step that fails leaves a shell over its files before the build ends ([`crate::Host::shell`]).
     pub shell_on_error: bool,
     /// A shell in place of the step in this line of the Dockerfile, from 1; the build ends with it.
@@ -99,6 +104,8 @@ impl BuildRequest {
             shm_size: None,
             ulimits: Vec::new(),
             strict: false,
+            cache_from: Vec::new(),
+            inline_cache: false,
             shell_on_error: false,
             shell_at: None,
         }

@@ -12,6 +12,12 @@ pub struct OutputArgs {
     /// Note on the image's documents: `[manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]KEY=VALUE`
     #[arg(long, value_name = "ANNOTATION")]
     pub annotation: Vec<String>,
+    /// Cache of another machine: `type=registry,ref=NAME`, `type=local,src=DIR`, or the name of an image with an inline cache
+    #[arg(long, value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// Where the cache goes for other machines: `type=registry,ref=NAME|local,dest=DIR|inline[,mode=min|max]`
+    #[arg(long, value_name = "CACHE")]
+    pub cache_to: Vec<String>,
     /// Push the result to the registries of its names
     #[arg(long)]
     pub push: bool,

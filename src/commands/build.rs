@@ -10,6 +10,7 @@ use kiln_builder::{Allow, BuildError, BuildRequest, Built, FetchedContext, Netwo
 use kiln_store::{Platform, Reference};
 
 mod archives;
+mod caches;
 mod contexts;
 mod fields;
 mod outputs;
@@ -40,6 +41,9 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     }
     // The outputs say what becomes of the result.
     request.image = None;
+    request.cache_from = caches::sources(&args.outputs.cache_from)?;
+    let cache_targets = caches::targets(&args.outputs.cache_to)?;
+    request.inline_cache = cache_targets.contains(&caches::CacheTarget::Inline);
     request.shell_on_error = args.inspect.on_error.as_deref() == Some("shell");
     request.shell_at = args.inspect.at;
     if let Some(step) = &args.why {
@@ -65,6 +69,7 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     }
     let elapsed = started.elapsed();
     let told = results::write(args, host, &outputs, &built)?;
+    caches::export(builder, &cache_targets, &built, args.quiet)?;
     host.settle_later()?;
     results::write_files(args, &built, &told)?;
     let id = results::image_id(&built, &told);

@@ -7,6 +7,8 @@ scenarios!(
     a_reason_names_what_changed,
     steps_are_asked_after_the_fact,
     nothing_from_nothing_is_the_same_again,
+    a_cache_travels_to_an_empty_store,
+    a_cache_in_a_folder_and_in_an_image,
 );
 
 /// Builds and returns what it said and the digest of the manifest.
@@ -139,4 +141,93 @@ fn nothing_from_nothing_is_the_same_again(env: &TestEnv) {
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let (_, second) = build(env, "FROM scratch\nENV A=1\n", &[]);
     assert_eq!(first, second);
+}
+
+/// Steps of two stages, the result of the first taken by the second.
+const TRAVELLING: &str = "\
+FROM base AS made
+COPY input /input
+RUN head -c 8 /dev/urandom > /made && cat /input > /copy
+FROM base
+RUN head -c 8 /dev/urandom > /own
+COPY --from=made /made /copy /result/
+RUN cat /result/* > /all
+";
+
+/// Empties the store but for the base image, as a new machine of a CI has it.
+fn wipe(env: &TestEnv) {
+    env.kiln().delete_store().unwrap();
+    let base = env.scratch().path().join("base");
+    env.ok(&["build", "--quiet", "--tag", "base", base.to_str().unwrap()]);
+}
+
+fn a_cache_travels_to_an_empty_store(env: &TestEnv) {
+    env.write("input", "1");
+    let cache = format!("type=registry,ref={}", env.remote("cache:main"));
+    let to = format!("{cache},mode=max");
+    let content = || env.output_of("travelled", "cat /all /own | base64");
+    build(env, TRAVELLING, &["--tag", "travelled", "--cache-to", &to]);
+    let first = content();
+    wipe(env);
+    let arguments = ["--tag", "travelled", "--cache-from", &cache];
+    let (told, _) = build(env, TRAVELLING, &arguments);
+    assert!(told.contains(" 0 steps ran"), "{told}");
+    assert_eq!(content(), first);
+    // The layers are whole: later steps stand on them.
+    env.image(
+        "further",
+        &format!("{TRAVELLING}RUN test -s /all && test -s /own\n"),
+    );
+    // Only what changed runs, and what others made is not this store's own memory.
+    wipe(env);
+    env.write("input", "2");
+    let (told, _) = build(env, TRAVELLING, &["--cache-from", &cache]);
+    assert!(
+        step(&told, "/dev/urandom > /own")[0].contains("CACHED"),
+        "{told}"
+    );
+    assert!(step(&told, "> /made")[0].contains("DONE"), "{told}");
+    let absent = format!("type=registry,ref={}", env.remote("cache:absent"));
+    let (told, _) = build(env, TRAVELLING, &["--cache-from", &absent]);
+    assert!(told.contains("no cache is imported from"), "{told}");
+    env.assert_quiet();
+}
+
+fn a_cache_in_a_folder_and_in_an_image(env: &TestEnv) {
+    env.write("input", "1");
+    let folder = env.scratch().directory("travels").unwrap();
+    let to = format!("type=local,dest={},compression=zstd", folder.display());
+    let image = env.remote("inline:1");
+    let inline = ["--cache-to", "type=inline", "--tag", &image, "--push"];
+    build(env, TRAVELLING, &["--cache-to", &to]);
+    build(env, TRAVELLING, &inline);
+    let from_folder = format!("type=local,src={}", folder.display());
+    for from in [from_folder.as_str(), image.as_str()] {
+        wipe(env);
+        let (told, _) = build(env, TRAVELLING, &["--cache-from", from]);
+        assert!(
+            told.contains(" 0 steps ran") || step(&told, "cat /result")[0].contains("CACHED"),
+            "{told}"
+        );
+        for name in ["> /own", "COPY --from", "cat /result"] {
+            assert!(step(&told, name)[0].contains("CACHED"), "{from}: {told}");
+        }
+    }
+    let finished = env.build(
+        TRAVELLING,
+        &[
+            "--cache-from",
+            "type=gha",
+            "--cache-to",
+            "type=gha,mode=max",
+        ],
+    );
+    assert!(finished.status.success(), "{}", finished.stderr);
+    assert_eq!(finished.stderr.matches("has no effect").count(), 2);
+    let finished = env.build(TRAVELLING, &["--cache-to", "type=regstry,ref=x"]);
+    assert!(
+        finished.stderr.contains("did you mean registry?"),
+        "{}",
+        finished.stderr
+    );
 }

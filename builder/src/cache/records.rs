@@ -13,11 +13,12 @@
 use kiln_store::{CacheKey, ContentDigest, DiffId, Store};
 use serde::{Deserialize, Serialize};
 
+use super::remote::Imported;
 use super::why::Slot;
 use crate::error::BuildError;
 
-const DEFINITION: &str = "step-definition";
-const CONTENT: &str = "step-content";
+pub(super) const DEFINITION: &str = "step-definition";
+pub(super) const CONTENT: &str = "step-content";
 const OPERATION: &str = "step-operation";
 const LAYER: &str = "step-layer";
 const SLOT: &str = "step-slot";
@@ -63,11 +64,24 @@ pub(crate) struct StepKeys {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Records<'a> {
     store: &'a Store,
+    /// What was imported for this build.
+    imported: Option<&'a Imported>,
 }
 
 impl<'a> Records<'a> {
     pub(crate) fn new(store: &'a Store) -> Self {
-        Self { store }
+        Self {
+            store,
+            imported: None,
+        }
+    }
+
+    /// The same with what was imported behind it.
+    pub(crate) fn with_imported(store: &'a Store, imported: &'a Imported) -> Self {
+        Self {
+            store,
+            imported: Some(imported),
+        }
     }
 
     pub(crate) fn by_definition(&self, key: &CacheKey) -> Result<Option<StepResult>, BuildError> {
@@ -84,7 +98,10 @@ impl<'a> Records<'a> {
             .store
             .record::<()>(OPERATION, key)
             .map_err(|error| failed("read", &error))?;
-        Ok(found.is_some())
+        Ok(found.is_some()
+            || self
+                .imported
+                .is_some_and(|imported| imported.knows_operation(key)))
     }
 
     /// The first layer that held these files above those, if it is still there.
@@ -169,7 +186,8 @@ impl<'a> Records<'a> {
             .store
             .record::<StepResult>(kind, key)
             .map_err(|error| failed("read", &error))?;
-        Ok(found.map(|record| record.body))
+        let found = found.map(|record| record.body);
+        Ok(found.or_else(|| self.imported?.find(kind, key)))
     }
 }
 

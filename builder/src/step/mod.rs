@@ -29,7 +29,7 @@ use kiln_runtime::Launcher;
 use kiln_store::{LayerRecord, NewTree, Stack};
 
 use crate::built::{Outcome, StepReport};
-use crate::cache::{KeyHasher, Records, StepResult};
+use crate::cache::{Imported, KeyHasher, Records, StepResult};
 use crate::cancel::Cancel;
 use crate::context::{Contexts, IndexedHashes};
 use crate::error::BuildError;
@@ -57,6 +57,8 @@ pub(crate) struct Engine<'a> {
     /// Hashes of files that lie in layers.
     pub(crate) layer_hashes: &'a IndexedHashes,
     pub(crate) source_date_epoch: Option<i64>,
+    /// What other machines know of steps.
+    pub(crate) imported: &'a Imported,
     /// The step in whose place the user wants a shell.
     pub(crate) shell_at: Option<VertexId>,
     /// The failure that a shell was opened for.
@@ -113,7 +115,7 @@ impl Engine<'_> {
     }
 
     pub(crate) fn records(&self) -> Records<'_> {
-        Records::new(&self.host.store)
+        Records::with_imported(&self.host.store, self.imported)
     }
 
     /// Looks a step up, or runs it.
@@ -129,14 +131,20 @@ impl Engine<'_> {
             return Err(self.shell_instead(number, inputs, &stack, &tree)?);
         }
         if let Some(hit) = &prepared.hit {
+            self.imported.fetch(&self.host.store, hit)?;
             return Ok((Outcome::Cached, hit.clone()));
         }
         let (vertex, records) = (self.vertex(number), self.records());
         let may_use_results = !vertex.origin.no_cache;
         if may_use_results && records.knows_operation(&prepared.keys.operation)? {
             let key = self.content_key(number, inputs)?;
-            if let Some(hit) = records.by_content(&key)? {
+            if let Some(hit) = Records::new(&self.host.store).by_content(&key)? {
                 records.put_definition(&prepared.keys, &hit)?;
+                return Ok((Outcome::CachedByContent, hit));
+            }
+            // What others made is never written down as this store's own.
+            if let Some(hit) = self.imported.by_content(&key) {
+                self.imported.fetch(&self.host.store, &hit)?;
                 return Ok((Outcome::CachedByContent, hit));
             }
         }
