@@ -122,6 +122,24 @@ impl Parent {
         self.start(plan::join(join, pidfd, stdio)?)
     }
 
+    /// Starts a process that sends the root of the container whose first process is `init` over `socket`, and keeps it mounted
+    /// until the other end is closed or the container ends.
+    pub fn hold_root(
+        &mut self,
+        init: BorrowedFd<'_>,
+        socket: OwnedFd,
+    ) -> Result<Started, LaunchError> {
+        let pidfd = init
+            .try_clone_to_owned()
+            .map_err(|source| LaunchError::Operation {
+                operation: "duplicate a descriptor".to_owned(),
+                object: String::new(),
+                source,
+                hint: None,
+            })?;
+        self.start(plan::hold_root_of(pidfd, socket))
+    }
+
     fn start(&mut self, prepared: Prepared) -> Result<Started, LaunchError> {
         let Prepared { plan, fds } = prepared;
         let fds: Vec<OwnedFd> = fds

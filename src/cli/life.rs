@@ -1,5 +1,7 @@
 //! Commands that look into containers or change what they are: `attach top port rename`, and the group `container`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::{
@@ -58,6 +60,42 @@ pub struct RenameArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct CpArgs {
+    /// Keep users and groups as numbers
+    #[arg(long, short)]
+    pub archive: bool,
+    /// Follow a link at the end of the source
+    #[arg(long, short = 'L')]
+    pub follow_link: bool,
+    /// Don't tell what was copied
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// `CONTAINER:PATH`, a path of this machine, or `-` for an archive on standard input
+    #[arg(value_name = "SOURCE", allow_hyphen_values = true)]
+    pub source: String,
+    /// `CONTAINER:PATH`, a path of this machine, or `-` for an archive on standard output
+    #[arg(value_name = "TARGET", allow_hyphen_values = true)]
+    pub target: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ContainerExportArgs {
+    /// File instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+}
+
+#[derive(Debug, Args)]
 pub struct ContainerPruneArgs {
     /// Condition: `until=`, `label=`, `label!=`
     #[arg(long, value_name = "FILTER")]
@@ -112,6 +150,12 @@ pub enum ContainerCommand {
     Port(PortArgs),
     /// Give a container another name
     Rename(RenameArgs),
+    /// Copy files between a container and this machine
+    Cp(CpArgs),
+    /// Write the files of a container as a tar archive
+    Export(ContainerExportArgs),
+    /// Show what a container has changed of its image's files
+    Diff(DiffArgs),
     /// Remove all stopped containers
     Prune(ContainerPruneArgs),
 }
@@ -139,6 +183,9 @@ impl ContainerCommand {
             Self::Top(args) => Command::Top(args),
             Self::Port(args) => Command::Port(args),
             Self::Rename(args) => Command::Rename(args),
+            Self::Cp(args) => Command::Cp(args),
+            Self::Export(args) => Command::Export(args),
+            Self::Diff(args) => Command::Diff(args),
             Self::Prune(args) => Command::ContainerPrune(args),
         }
     }

@@ -30,7 +30,10 @@ pub use copy::{
     CatalogArgs, CompressArg, CopyArgs, DeleteArgs, DigestArgs, ManifestArgs, SideArgs, TagsArgs,
 };
 pub use images::{HistoryArgs, ImagesArgs, LoadArgs, RemoveImageArgs, SaveArgs, TagArgs};
-pub use life::{AttachArgs, ContainerArgs, ContainerPruneArgs, PortArgs, RenameArgs, TopArgs};
+pub use life::{
+    AttachArgs, ContainerArgs, ContainerExportArgs, ContainerPruneArgs, CpArgs, DiffArgs, PortArgs,
+    RenameArgs, TopArgs,
+};
 pub use network::{
     NetworkArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs, NetworkDisconnectArgs,
     NetworkInspectArgs, NetworkListArgs, NetworkPruneArgs, NetworkRemoveArgs,
@@ -132,6 +135,12 @@ pub enum Command {
     Port(PortArgs),
     /// Give a container another name
     Rename(RenameArgs),
+    /// Copy files between a container and this machine
+    Cp(CpArgs),
+    /// Write the files of a container as a tar archive
+    Export(ContainerExportArgs),
+    /// Show what a container has changed of its image's files
+    Diff(DiffArgs),
     /// The same commands under docker's longer names
     #[command(hide = true)]
     Container(ContainerArgs),

@@ -1,4 +1,4 @@
-//! Archives of volumes: `kiln volume export|import`.
+//! Archives of containers and volumes: `kiln export`, `kiln volume export|import`.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, IsTerminal, Read, Write};
@@ -6,11 +6,13 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Context;
-use kiln_runtime::container::Volumes;
 use kiln_runtime::container::archive::{Owner, PackOptions, UnpackOptions, pack, unpack};
+use kiln_runtime::container::{Containers, Volumes};
 
-use crate::cli::{VolumeExportArgs, VolumeImportArgs};
+use crate::cli::{ContainerExportArgs, VolumeExportArgs, VolumeImportArgs};
 use crate::error::CommandError;
+use crate::host::Host;
+use crate::settings::Settings;
 
 /// Writes the content of a volume as an archive.
 pub fn export_volume(args: &VolumeExportArgs, volumes: &Volumes) -> Result<u8, CommandError> {
@@ -29,6 +31,27 @@ pub fn import_volume(args: &VolumeImportArgs, volumes: &Volumes) -> Result<u8, C
         of_root: true,
     };
     unpack(content.as_fd(), b"", &mut input(&args.source)?, options)?;
+    Ok(0)
+}
+
+/// Writes the files of a container as an archive, without what is mounted into it.
+pub fn export_container(
+    args: &ContainerExportArgs,
+    settings: &Settings,
+) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let containers = Containers::open(host.store.clone())?;
+    let container = containers.find(&args.container)?;
+    let root = containers.open_root(&container, &host.launcher()?)?;
+    let mut out = output(args.output.as_deref())?;
+    pack(
+        root.as_fd(),
+        b".",
+        b"",
+        PackOptions { one_mount: true },
+        &mut out,
+    )?;
+    root.check()?;
     Ok(0)
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::run;
 use crate::cli::{
-    ContainerPruneArgs, ContainersArgs, KillArgs, LogsArgs, PortArgs, PsArgs, RemoveArgs,
+    ContainerPruneArgs, ContainersArgs, DiffArgs, KillArgs, LogsArgs, PortArgs, PsArgs, RemoveArgs,
     RenameArgs, StartArgs, StopArgs,
 };
 use crate::error::CommandError;
@@ -129,6 +129,20 @@ pub fn remove(args: &RemoveArgs, settings: &Settings) -> Result<u8, CommandError
     each_there(settings, &args.containers, absent, |_, _, container| {
         Ok(container.remove(args.force, args.volumes)?)
     })
+}
+
+/// Shows what a container has changed of its image's files.
+pub fn diff(args: &DiffArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let host = Host::local(settings)?;
+    let containers = Containers::open(host.store.clone())?;
+    let container = containers.find(&args.container)?;
+    let mut text = String::new();
+    for (path, change) in containers.difference(&container)? {
+        let path = format::printable(&String::from_utf8_lossy(&path));
+        text.push_str(&format!("{} /{path}\n", change.letter()));
+    }
+    output::data(&text)?;
+    Ok(0)
 }
 
 /// Gives a container another name.

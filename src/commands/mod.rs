@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod containers;
 mod copy;
+mod cp;
 mod debug;
 mod doctor;
 mod images;
@@ -62,6 +63,9 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Attach(args) => attach::run(&args, settings),
         Command::Top(args) => top::run(&args, settings),
         Command::Port(args) => containers::port(&args, settings),
+        Command::Cp(args) => cp::run(&args, settings),
+        Command::Export(args) => archive::export_container(&args, settings),
+        Command::Diff(args) => containers::diff(&args, settings),
         Command::Rename(args) => containers::rename(&args, settings),
         Command::Container(args) => run(args.command.plain(), settings),
         Command::ContainerPrune(args) => containers::prune(&args, settings),
@@ -124,6 +128,9 @@ impl Command {
             | Self::Df(_)
             | Self::Verify(_)
             | Self::Settle
+            | Self::Cp(_)
+            | Self::Export(_)
+            | Self::Diff(_)
             | Self::ContainerPrune(_) => true,
             _ => false,
         }

@@ -23,6 +23,7 @@ mod deep;
 mod errors;
 mod exchange;
 mod failures;
+mod files;
 mod hostile;
 mod images;
 mod interrupted;

@@ -6,6 +6,7 @@
 
 mod confine;
 mod device;
+mod hold;
 mod init;
 mod kernel;
 mod mounts;
@@ -259,6 +260,7 @@ impl<'a> Child<'a> {
                 Err(_) if !required => Ok(()),
                 other => other,
             },
+            Operation::HoldRoot { socket } => hold::hold_root(self.fd(*socket)?),
             Operation::Init => init::put_in_front(),
             Operation::Mask { root, paths } => self.mask(*root, paths),
             Operation::ReadOnlyPaths { root, paths } => self.protect(*root, paths),

@@ -108,7 +108,7 @@ fn bind_console(terminal: &OwnedFd) -> Result<(), Errno> {
     attach(&mount, &place)
 }
 
-fn send_descriptor(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(super) fn send_descriptor(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let fds = [fd];
     let mut control = SendAncillaryBuffer::new(&mut space);

@@ -73,6 +73,11 @@ impl<'a> ImageTree<'a> {
         self.stack.lowers()
     }
 
+    /// The files.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
     /// Looks a user up.
     pub(crate) fn user(&self, user: &str) -> Result<User> {
         find_user(&self.view, user)

@@ -26,7 +26,7 @@ use super::state::{State, Status};
 use crate::WindowSize;
 
 /// How long a removal waits before it asks again for a lock that a starting or ending monitor holds.
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Seconds between the stop signal and SIGKILL: docker's.
 const STOP_TIMEOUT: u32 = 10;
@@ -305,7 +305,7 @@ impl Container {
         }
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         channel: &Channel,
         request: &Request,

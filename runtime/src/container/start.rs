@@ -202,7 +202,7 @@ impl Containers {
 }
 
 /// The mounts of a container's binds, taken from the host as it is now.
-fn detach_binds(config: &Config) -> Result<Vec<Arc<OwnedFd>>> {
+pub(super) fn detach_binds(config: &Config) -> Result<Vec<Arc<OwnedFd>>> {
     let mut mounts = Vec::new();
     for mount in &config.mounts {
         if let MountOrigin::Bind { path } = &mount.source

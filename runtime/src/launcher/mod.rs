@@ -108,7 +108,23 @@ impl Launcher {
         self.spawn_with(spec, stdio, |_| {}).map(|(child, _)| child)
     }
 
-    /// The same, reporting times; also returns the names of the operations.
+    /// Mounts the root of a spec, sends it over `socket`, and keeps it until the other end is closed or the child is dropped.
+    /// Nothing of the container's is executed.
+    pub fn hold_root(&self, spec: &Spec, socket: OwnedFd) -> Result<Child, LaunchError> {
+        let Prepared { plan, fds } = plan::hold_root(&self.inner.site, spec, socket)?;
+        let mut answers = self.request(request::LAUNCH, &plan.encode(), &borrow(&fds))?;
+        let (pid, pidfd) = answers.started()?;
+        Ok(Child {
+            pid,
+            pidfd,
+            answers,
+            upper: spec.upper.clone(),
+            program: String::new(),
+            over: false,
+        })
+    }
+
+    /// As [`Launcher::spawn`], reporting times; also returns the names of the operations.
     fn spawn_timed(
         &self,
         spec: &Spec,

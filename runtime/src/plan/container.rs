@@ -1,5 +1,6 @@
 //! The plan of a container's first process.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::confine::{self, Confinement};
@@ -120,6 +121,53 @@ fn settings(spec: &Spec) -> Result<Vec<Operation>, LaunchError> {
         });
     }
     Ok(operations)
+}
+
+/// The plan of a process that only mounts a root and hands it out over `socket`.
+pub(crate) fn hold_root(
+    site: &Site,
+    spec: &Spec,
+    socket: OwnedFd,
+) -> Result<Prepared, LaunchError> {
+    let mut attached = Attachments::default();
+    let mut operations = vec![mounts::overlay(site, spec)?];
+    operations.extend(mounts::asked_for(site, spec, &mut attached)?);
+    if spec.read_only_root {
+        operations.push(Operation::ReadOnlyRoot);
+    }
+    operations.push(Operation::Pivot);
+    let socket = attached.fd(Arc::new(socket));
+    operations.push(Operation::HoldRoot { socket });
+    Ok(Prepared {
+        plan: Plan {
+            namespaces: libc::CLONE_NEWNS as u64,
+            contents: attached.contents,
+            operations,
+            ..Plan::default()
+        },
+        fds: attached.fds,
+    })
+}
+
+/// The plan of a process that hands out the root of the running container whose first process is `init`, and ends with it.
+pub(crate) fn hold_root_of(init: OwnedFd, socket: OwnedFd) -> Prepared {
+    let mut attached = Attachments::default();
+    let init = attached.fd(Arc::new(init));
+    let socket = attached.fd(Arc::new(socket));
+    Prepared {
+        plan: Plan {
+            inside: Some(init),
+            operations: vec![
+                Operation::Enter {
+                    init,
+                    namespaces: libc::CLONE_NEWNS,
+                },
+                Operation::HoldRoot { socket },
+            ],
+            ..Plan::default()
+        },
+        fds: attached.fds,
+    }
 }
 
 /// What can be done for such a container before it is asked for.

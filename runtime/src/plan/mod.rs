@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::wire::{Bytes, wire_enum, wire_struct};
 pub(crate) use confine::join;
-pub(crate) use container::{container, preparation};
+pub(crate) use container::{container, hold_root, hold_root_of, preparation};
 
 /// What the engine knows of the place where plans are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +155,8 @@ pub(crate) enum Operation {
         value: CString,
         required: bool,
     },
+    /// Sends the root over a socket and keeps its mounts until the other end is closed. The program is never executed.
+    HoldRoot { socket: u32 },
     /// Becomes a process that reaps orphans and passes signals on to a child, which goes on.
     Init,
     /// Makes paths below `/proc` read-only.
@@ -237,6 +239,7 @@ wire_enum!(Operation {
     25 => Setting { path, value, required },
     26 => Init,
     27 => Network { namespace },
+    28 => HoldRoot { socket },
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -330,6 +333,7 @@ impl Operation {
             Self::Sysctl { .. } => "settings",
             Self::Setting { .. } => "settings",
             Self::Init => "init",
+            Self::HoldRoot { .. } => "root",
             Self::Mask { .. } => "masked paths",
             Self::ReadOnlyPaths { .. } => "read-only paths",
             Self::ReadOnlyRoot => "read-only root",

@@ -22,7 +22,7 @@ pub(crate) struct AttachRequest {
 
 /// The first message to a monitor, given at its birth. Descriptors: the connection to the command that started it, the pipes of
 /// `attach`, those of the network, the detached mounts in the order of the container's mounts and devices, those of the cgroup.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct StartRequest {
     /// The container.
     pub id: String,
@@ -87,6 +87,9 @@ pub(crate) enum Request {
     Wait,
     /// Write down that its processes were frozen, or that they go on.
     Paused(bool),
+    /// Open its root. Brings the socket that the root is sent to; it stays mounted as long as that is open. Answered now, and at
+    /// its end.
+    Root,
     /// Give its streams. Answered now, and again at its end.
     Attach(AttachRequest),
     /// Execute a process. Answered when it runs, and again at its end.

@@ -155,6 +155,12 @@ impl Monitor {
                 }
                 self.clients.dismiss(number, &Reply::Done);
             }
+            Request::Root => match self.hold_root(number, descriptors) {
+                Ok(()) => self.clients.reply(number, &Reply::Started, &[]),
+                Err(error) => self
+                    .clients
+                    .dismiss(number, &Reply::Failed(WireError::from(&error))),
+            },
             Request::Exec(request) => match self.exec(number, &request, descriptors) {
                 Ok(()) => self.clients.reply(number, &Reply::Started, &[]),
                 Err(error) => self

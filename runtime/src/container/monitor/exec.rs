@@ -89,6 +89,23 @@ impl Monitor {
         Ok(())
     }
 
+    /// Starts a process that opens the container's root for a client.
+    pub(super) fn hold_root(&mut self, client: u64, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let socket = descriptors.into_iter().next();
+        let socket = socket
+            .filter(|_| self.restarts.at.is_none())
+            .ok_or_else(|| Error::NotRunning(self.config.id.to_string()))?;
+        let process = self
+            .parent
+            .hold_root(self.init.pidfd.as_fd(), socket)
+            .map_err(|error| from_launch(&error))?;
+        self.execs.next += 1;
+        self.execs
+            .running
+            .insert(self.execs.next, Exec { process, client });
+        Ok(())
+    }
+
     /// Takes the exit code of an exec and passes it on.
     pub(super) fn end_exec(&mut self, number: u64) {
         if let Some(exec) = self.execs.running.remove(&number) {

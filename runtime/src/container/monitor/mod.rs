@@ -16,7 +16,7 @@ mod events;
 mod exec;
 mod health;
 mod output;
-mod spec;
+pub(super) mod spec;
 
 pub(crate) use spec::rlimits;
 

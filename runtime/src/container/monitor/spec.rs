@@ -43,6 +43,33 @@ impl Files {
     }
 }
 
+/// How to mount the files of a container that does not run, in the store at `root`. `mounts` as for a launch.
+pub(in crate::container) fn stopped_spec(
+    config: &Config,
+    request: &StartRequest,
+    root: &Path,
+    mounts: Vec<MountSource>,
+) -> Result<Spec> {
+    let directory = root.join("containers").join(config.id.as_str());
+    let lowers = request.lowers.iter().map(|path| root.join(path)).collect();
+    let mut spec = Spec::new(
+        lowers,
+        directory.join("upper"),
+        directory.join("work"),
+        first_process(config),
+    );
+    // It may be started afterwards.
+    spec.volatile = false;
+    spec.read_only_root = config.read_only;
+    spec.hostname_file = false;
+    let files = Config {
+        devices: Vec::new(),
+        ..config.clone()
+    };
+    spec.mounts = mount_specs(&files, mounts, root)?;
+    Ok(spec)
+}
+
 /// How to launch the container's first process. `mounts` are the detached mounts of its binds and devices, in order.
 pub(super) fn container_spec(
     config: &Config,
@@ -59,7 +86,7 @@ pub(super) fn container_spec(
     spec.hostname.clone_from(&config.hostname);
     spec.hosts = request.hosts.clone().map(String::into_bytes);
     spec.resolv_conf = request.resolv_conf.clone().map(String::into_bytes);
-    spec.mounts = mount_specs(config, mounts)?;
+    spec.mounts = mount_specs(config, mounts, Path::new(Parent::STORE))?;
     spec.network = network(config);
     spec.security = security(config);
     spec.seccomp = seccomp(config);
@@ -135,7 +162,7 @@ pub(super) fn exec_join(
     })
 }
 
-fn mount_specs(config: &Config, detached: Vec<MountSource>) -> Result<Vec<Mount>> {
+fn mount_specs(config: &Config, detached: Vec<MountSource>, store: &Path) -> Result<Vec<Mount>> {
     let mut detached = detached.into_iter();
     let mut taken = |path: &Path| {
         detached.next().ok_or_else(|| {
@@ -149,7 +176,7 @@ fn mount_specs(config: &Config, detached: Vec<MountSource>) -> Result<Vec<Mount>
             let source = match &mount.source {
                 MountOrigin::Bind { path } => taken(path)?,
                 MountOrigin::Volume { name, subpath, .. } => {
-                    let data = volumes::data_directory(Path::new(Parent::STORE), name);
+                    let data = volumes::data_directory(store, name);
                     match subpath {
                         None => MountSource::Store(data),
                         Some(part) => part_of_volume(&data, name, part)?,
