@@ -355,6 +355,8 @@ fn limits_and_settings(env: &TestEnv) {
     );
     let limited = run(
         &[
+            "--network",
+            "none",
             "--memory",
             "64m",
             "--pids-limit",

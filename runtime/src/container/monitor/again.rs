@@ -61,7 +61,7 @@ impl Monitor {
         self.state.rest(exit_code, error);
         // The next start writes it again; until then a crash of this process is told as one.
         let _ = self.state.write(&self.directory, false);
-        self.clients.dismiss_all(self.state.shown_exit_code());
+        self.clients.dismiss_waiting(self.state.shown_exit_code());
         self.output.forget_clients();
     }
 

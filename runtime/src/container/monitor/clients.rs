@@ -65,6 +65,16 @@ impl Clients {
         }
     }
 
+    /// Tells those who wait that the container has ended for now; a request that was not read yet is answered later.
+    pub(super) fn dismiss_waiting(&mut self, exit_code: i32) {
+        self.connections.retain(|_, client| {
+            if client.waiting {
+                let _ = client.channel.send(&Reply::Exited(exit_code), &[]);
+            }
+            !client.waiting
+        });
+    }
+
     /// Takes a request; `None` when the client is gone or does not keep to the rules.
     fn take_request(&mut self, number: u64) -> Option<(Request, Vec<OwnedFd>)> {
         let client = self.connections.get_mut(&number)?;
