@@ -159,7 +159,7 @@ impl Differ<'_> {
         let old_directory = old.as_ref().filter(|old| old.meta.is_directory());
         let differs = self.directory(inner.as_fd(), &path, old_directory)?;
         let itself = match &old {
-            None => !(self.is_place(&path) && !differs),
+            None => !self.is_place(&path) || differs,
             Some(old) => {
                 let new = fstat(&inner).context(describe)?;
                 !same(old, &new, self.holds_place(&path))
