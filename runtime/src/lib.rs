@@ -38,6 +38,7 @@ mod zygote;
 pub use error::LaunchError;
 pub use launcher::{Child, Fault, Launcher, LauncherOptions, Measured, MonitorProcess};
 pub use parent::{Parent, Started};
+pub use seccomp::{Profile, ProfileError};
 pub use spec::{
     Capabilities, Exit, Expected, Ids, Join, Mount, MountSource, Network, Process, Propagation,
     Resource, Rlimit, Seccomp, Security, Spec, Stdio, WindowSize,

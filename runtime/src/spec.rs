@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Profile;
 use crate::cgroup::Membership;
 
 /// One process in its own root file system.
@@ -309,10 +310,12 @@ pub enum Security {
 }
 
 /// The system call filter of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Seccomp {
     /// Docker's default profile.
     Default,
+    /// A profile of the user's.
+    Custom(Arc<Profile>),
     /// No filter.
     Unconfined,
 }

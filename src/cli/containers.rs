@@ -102,7 +102,7 @@ pub struct CreateArgs {
     /// Capability to drop
     #[arg(long, value_name = "CAPABILITY")]
     pub cap_drop: Vec<String>,
-    /// `no-new-privileges` or `seccomp=unconfined`
+    /// `no-new-privileges`, `seccomp=unconfined` or `seccomp=FILE` with a profile in Docker's JSON
     #[arg(long, value_name = "OPTION")]
     pub security_opt: Vec<String>,
     /// Size of /dev/shm in bytes, or with k, m, g

@@ -78,7 +78,11 @@ pub enum DebugCommand {
     /// Start a process again and again and print how long each part takes, as JSON
     LaunchBench(LaunchBenchArgs),
     /// Print what a process can see and do where this runs, as JSON: capabilities, system calls, mounts, devices, limits
-    Probe,
+    Probe {
+        /// Also ask the abstract socket of this name
+        #[arg(long, value_name = "NAME")]
+        connect: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ pub fn run(args: &DebugArgs, settings: &Settings) -> Result<u8, CommandError> {
         DebugCommand::Words(args) => grammar::words(args),
         DebugCommand::Ignore { file, paths } => grammar::ignore(file, paths),
         DebugCommand::Graph(args) => super::build::graph(args, settings),
-        DebugCommand::Probe => probe::run(),
+        DebugCommand::Probe { connect } => probe::run(connect.as_deref()),
         DebugCommand::LaunchBench(args) => launch::bench(args, settings),
     }
 }

@@ -390,7 +390,11 @@ fn options(args: &CreateArgs, stdin_once: bool) -> Result<CreateOptions, Command
         privileged: args.privileged,
         cap_add: args.cap_add.clone(),
         cap_drop: args.cap_drop.clone(),
-        security_opt: args.security_opt.clone(),
+        security_opt: args
+            .security_opt
+            .iter()
+            .map(|option| with_profile(option))
+            .collect::<Result<_, _>>()?,
         shm_size: args.shm_size.clone(),
         ulimits: args.ulimit.clone(),
         stop_signal: args.stop_signal.clone(),
@@ -444,6 +448,21 @@ fn labels(args: &CreateArgs) -> Result<Vec<String>, CommandError> {
     }
     labels.extend(args.label.iter().cloned());
     Ok(labels)
+}
+
+/// A file of system calls becomes its text, as with docker.
+fn with_profile(option: &str) -> anyhow::Result<String> {
+    let file = option
+        .strip_prefix("seccomp=")
+        .or_else(|| option.strip_prefix("seccomp:"))
+        .filter(|name| !["", "unconfined", "default", "builtin"].contains(name));
+    let Some(file) = file else {
+        return Ok(option.to_owned());
+    };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("reading the seccomp profile `{file}`"))?;
+    // One line begins with the brace by which it is told from a name.
+    Ok(format!("seccomp={}", text.trim()))
 }
 
 /// Variables of files, then of flags. A bare name takes this environment's value; an unset one goes as a

@@ -29,6 +29,7 @@ mod images;
 mod interrupted;
 mod isolation;
 mod keeping;
+mod known_holes;
 mod nested;
 mod outputs;
 mod prune;

@@ -70,6 +70,9 @@ pub struct Config {
     pub privileged: bool,
     /// No system call filter.
     pub seccomp_unconfined: bool,
+    /// A system call filter of the user's, in Docker's JSON.
+    #[serde(default)]
+    pub seccomp_profile: Option<String>,
     /// How large its log may grow.
     pub log: LogLimits,
     /// What becomes of its output.
@@ -348,6 +351,7 @@ pub(crate) mod tests {
             shm_size: 64 << 20,
             privileged: false,
             seccomp_unconfined: false,
+            seccomp_profile: None,
             log: LogLimits::default(),
             log_driver: LogDriver::default(),
             restart: RestartPolicy::default(),

@@ -48,6 +48,9 @@ pub struct Inside {
     pub process: BTreeMap<String, String>,
     /// Network devices.
     pub network_devices: Vec<String>,
+    /// What connecting to an abstract socket answers, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abstract_socket: Option<String>,
 }
 
 /// Settings that engines change for a container, or that show another namespace.
@@ -61,9 +64,9 @@ const SETTINGS: [&str; 6] = [
 ];
 
 impl Inside {
-    /// Looks around. The process must have one thread.
+    /// Looks around, and asks the abstract socket of this name. The process must have one thread.
     #[must_use]
-    pub fn look() -> Self {
+    pub fn look(abstract_socket: Option<&str>) -> Self {
         let status = read("/proc/self/status");
         let field = |name: &str| -> String {
             let value = status
@@ -120,12 +123,24 @@ impl Inside {
                 .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
                 .into(),
             network_devices: network_devices(),
+            abstract_socket: abstract_socket.map(connect),
         }
     }
 }
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
+}
+
+fn connect(name: &str) -> String {
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name);
+    let connected =
+        address.and_then(|address| std::os::unix::net::UnixStream::connect_addr(&address));
+    match connected {
+        Ok(_) => "connected".to_owned(),
+        Err(error) => error.kind().to_string(),
+    }
 }
 
 /// The paths of all cgroups, each once.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::mounts::{Attachments, c_string};
 use super::{Limit, Operation, Plan, Prepared, Program};
 use crate::cgroup::Membership;
+use crate::wire::Bytes;
 use crate::{Capabilities, Join, LaunchError, Network, Process, Seccomp, Security, Stdio, seccomp};
 
 /// `PATH` for programs without one, as Docker has it.
@@ -63,7 +64,7 @@ pub(super) fn cgroup(
 pub(super) struct Confinement<'a> {
     pub process: &'a Process,
     pub security: Security,
-    pub seccomp: Seccomp,
+    pub seccomp: &'a Seccomp,
     /// Whether Landlock keeps it from the host's abstract sockets.
     pub scoped: bool,
 }
@@ -105,11 +106,16 @@ impl Confinement<'_> {
         if process.no_new_privileges {
             operations.push(Operation::NoNewPrivileges);
         }
-        if sandbox && self.seccomp == Seccomp::Default {
-            operations.push(Operation::Filter {
-                program: seccomp::default_program(capabilities),
-            });
-        }
+        let program = match self.seccomp {
+            Seccomp::Default if sandbox => Some(seccomp::default_program(capabilities)),
+            Seccomp::Custom(profile) => Some(Bytes(
+                profile
+                    .program(capabilities)
+                    .map_err(|error| LaunchError::Spec(error.to_string()))?,
+            )),
+            Seccomp::Default | Seccomp::Unconfined => None,
+        };
+        operations.extend(program.map(|program| Operation::Filter { program }));
         operations.push(Operation::Credentials {
             uid: process.user.uid,
             gid: process.user.gid,
@@ -180,7 +186,7 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
     let confinement = Confinement {
         process: &join.process,
         security: join.security,
-        seccomp: join.seccomp,
+        seccomp: &join.seccomp,
         scoped: join.network == Network::Host,
     };
     operations.extend(confinement.operations(streams)?);

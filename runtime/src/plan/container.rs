@@ -58,7 +58,7 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     let confinement = Confinement {
         process: &spec.process,
         security: spec.security,
-        seccomp: spec.seccomp,
+        seccomp: &spec.seccomp,
         scoped: spec.network == Network::Host,
     };
     operations.extend(confinement.operations(streams)?);

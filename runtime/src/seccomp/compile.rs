@@ -62,14 +62,33 @@ pub(super) struct Instruction {
 /// The program for one architecture. `calls` are in order of number; numbers that are not among them, and calls of any
 /// other architecture, fail with `ENOSYS`, so that programs fall back to what they know.
 pub(super) fn program(architecture: u32, calls: &[(u32, Action)]) -> Vec<Instruction> {
+    let code = |(number, action): &(u32, Action)| {
+        let mut code = Vec::new();
+        leaf(*action, &mut code);
+        (*number, code)
+    };
+    let calls: Vec<_> = calls.iter().map(code).collect();
+    // The rules are ours and far from the limit.
+    assemble(architecture, &calls, error(libc::ENOSYS)).unwrap_or_default()
+}
+
+/// The most instructions that the kernel takes (`BPF_MAXINSNS`).
+const LONGEST: usize = 4096;
+
+/// The same from code for each call, and for numbers that are not among them; nothing if the kernel would not take it.
+pub(super) fn assemble(
+    architecture: u32,
+    calls: &[(u32, Vec<Instruction>)],
+    unknown: Instruction,
+) -> Option<Vec<Instruction>> {
     let mut out = vec![
         statement(LOAD, ARCHITECTURE),
         branch(JUMP_EQUAL, architecture, 1, 0),
         error(libc::ENOSYS),
         statement(LOAD, NUMBER),
     ];
-    tree(&ranges(calls), &mut out);
-    out
+    tree(&ranges(calls, &[unknown]), &mut out);
+    (out.len() <= LONGEST).then_some(out)
 }
 
 /// A program that lets everything through but one call, or that call with one value of its second argument.
@@ -103,30 +122,32 @@ pub(super) fn bytes(program: &[Instruction]) -> Vec<u8> {
     program.iter().flat_map(encode).collect()
 }
 
-/// First numbers of ranges with one action each, from zero to infinity.
-fn ranges(calls: &[(u32, Action)]) -> Vec<(u32, Action)> {
-    let unknown = Action::Fail(libc::ENOSYS);
-    let mut ranges: Vec<(u32, Action)> = vec![(0, unknown)];
-    let mut add = |from: u32, action: Action| match ranges.last_mut() {
-        Some(last) if last.1 == action => {}
-        Some(last) if last.0 == from => last.1 = action,
-        _ => ranges.push((from, action)),
+/// First numbers of ranges with the same code, from zero to infinity.
+fn ranges<'a>(
+    calls: &'a [(u32, Vec<Instruction>)],
+    unknown: &'a [Instruction],
+) -> Vec<(u32, &'a [Instruction])> {
+    let mut ranges: Vec<(u32, &[Instruction])> = vec![(0, unknown)];
+    let mut add = |from: u32, code: &'a [Instruction]| match ranges.last_mut() {
+        Some(last) if last.1 == code => {}
+        Some(last) if last.0 == from => last.1 = code,
+        _ => ranges.push((from, code)),
     };
     let mut next = 0;
-    for (number, action) in calls {
+    for (number, code) in calls {
         if *number > next {
             add(next, unknown);
         }
-        add(*number, *action);
+        add(*number, code);
         next = number + 1;
     }
     add(next, unknown);
     ranges
 }
 
-fn tree(ranges: &[(u32, Action)], out: &mut Vec<Instruction>) {
-    if let [(_, action)] = ranges {
-        return leaf(*action, out);
+fn tree(ranges: &[(u32, &[Instruction])], out: &mut Vec<Instruction>) {
+    if let [(_, code)] = ranges {
+        return out.extend_from_slice(code);
     }
     let (low, high) = ranges.split_at(ranges.len() / 2);
     let mut low_code = Vec::new();
@@ -186,7 +207,7 @@ fn socket(out: &mut Vec<Instruction>) {
     ]);
 }
 
-fn statement(code: u16, value: u32) -> Instruction {
+pub(super) fn statement(code: u16, value: u32) -> Instruction {
     Instruction {
         code,
         yes: 0,
@@ -195,7 +216,7 @@ fn statement(code: u16, value: u32) -> Instruction {
     }
 }
 
-fn branch(code: u16, value: u32, yes: u8, no: u8) -> Instruction {
+pub(super) fn branch(code: u16, value: u32, yes: u8, no: u8) -> Instruction {
     Instruction {
         code,
         yes,
@@ -208,6 +229,11 @@ fn allow() -> Instruction {
     statement(RETURN, RETURN_ALLOW)
 }
 
-fn error(errno: i32) -> Instruction {
+/// Ends the program with this answer (`SECCOMP_RET_*`).
+pub(super) fn answer(value: u32) -> Instruction {
+    statement(RETURN, value)
+}
+
+pub(super) fn error(errno: i32) -> Instruction {
     statement(RETURN, RETURN_ERROR | errno as u32)
 }

@@ -43,6 +43,8 @@ pub(super) fn run(program: &[Instruction], call: &Call) -> Verdict {
                 accumulator = u32::from_le_bytes(bytes);
             }
             0x05 => at += value as usize,
+            0x54 => accumulator &= value,
+            0x25 => branch(accumulator > value),
             0x15 => branch(accumulator == value),
             0x35 => branch(accumulator >= value),
             0x45 => branch(accumulator & value != 0),

@@ -2,8 +2,10 @@
 
 mod aarch64;
 mod compile;
+mod condition;
 #[cfg(test)]
 mod interpret;
+mod profile;
 mod rules;
 mod x86_64;
 
@@ -13,21 +15,26 @@ use std::sync::{Mutex, PoisonError};
 use crate::Capabilities;
 use crate::wire::Bytes;
 use compile::{Action, Instruction};
+pub use profile::{Profile, ProfileError};
 
 /// An instruction set whose system calls we know.
 #[derive(Debug, Clone, Copy)]
 struct Architecture {
     /// `AUDIT_ARCH_*` of `linux/audit.h`.
     audit: u32,
+    /// Docker's name for it.
+    docker: &'static str,
     calls: &'static [(u32, &'static str)],
 }
 
 const X86_64: Architecture = Architecture {
     audit: 0xC000_003E,
+    docker: "amd64",
     calls: x86_64::CALLS,
 };
 const AARCH64: Architecture = Architecture {
     audit: 0xC000_00B7,
+    docker: "arm64",
     calls: aarch64::CALLS,
 };
 

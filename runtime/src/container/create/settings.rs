@@ -23,7 +23,7 @@ use super::super::quantity::parse_size;
 use super::super::signals::{TERM, parse_signal};
 use super::super::state::Moment;
 use super::{CreateOptions, keeping};
-use crate::{Capabilities, Spec};
+use crate::{Capabilities, Profile, Spec};
 
 /// A container's configuration, but for its volumes, which are still to be made.
 #[derive(Debug)]
@@ -124,6 +124,7 @@ pub(super) fn settle(
             .map_or(Ok(Spec::DEFAULT_SHM_SIZE), parse_size)?,
         privileged: options.privileged,
         seccomp_unconfined: security.seccomp_unconfined,
+        seccomp_profile: security.seccomp_profile,
         log,
         log_driver,
         restart,
@@ -349,6 +350,8 @@ fn capabilities(options: &CreateOptions) -> Result<Capabilities> {
 struct Security {
     no_new_privileges: bool,
     seccomp_unconfined: bool,
+    /// Its text.
+    seccomp_profile: Option<String>,
     /// What kiln has no means for.
     ignored: Vec<String>,
 }
@@ -364,12 +367,18 @@ impl Security {
                 // No profile of these is applied, so there is nothing to take away.
                 "apparmor=unconfined" | "label=disable" => {}
                 "seccomp=default" | "seccomp=builtin" => {}
+                // The command line puts the file's text here.
+                other if other.starts_with("seccomp={") => {
+                    let profile = option["seccomp=".len()..].to_owned();
+                    Profile::parse(&profile).map_err(|error| Error::Invalid(error.to_string()))?;
+                    security.seccomp_profile = Some(profile);
+                }
                 other if other.starts_with("apparmor=") || other.starts_with("label=") => {
                     security.ignored.push(option.clone());
                 }
                 _ => {
                     return Err(Error::Invalid(format!(
-                        "invalid --security-opt: \"{option}\": `no-new-privileges` and `seccomp=unconfined` are known"
+                        "invalid --security-opt: \"{option}\": `no-new-privileges`, `seccomp=unconfined` and `seccomp=FILE` are known"
                     )));
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
@@ -13,8 +14,8 @@ use crate::container::error::{Context, Error, Result};
 use crate::container::image_tree;
 use crate::container::volumes;
 use crate::{
-    Capabilities, Ids, Join, Mount, MountSource, Network, Parent, Process, Propagation, Resource,
-    Rlimit, Seccomp, Security, Spec,
+    Capabilities, Ids, Join, Mount, MountSource, Network, Parent, Process, Profile, Propagation,
+    Resource, Rlimit, Seccomp, Security, Spec,
 };
 
 /// Where a container's files are, as the monitor sees them.
@@ -89,7 +90,7 @@ pub(super) fn container_spec(
     spec.mounts = mount_specs(config, mounts, Path::new(Parent::STORE))?;
     spec.network = network(config);
     spec.security = security(config);
-    spec.seccomp = seccomp(config);
+    spec.seccomp = seccomp(config)?;
     spec.shm_size = config.shm_size;
     spec.cgroup = cgroup;
     spec.settings = config.sysctls.clone().into_iter().collect();
@@ -155,7 +156,7 @@ pub(super) fn exec_join(
         seccomp: if privileged {
             Seccomp::Unconfined
         } else {
-            seccomp(config)
+            seccomp(config)?
         },
         network: network(config),
         cgroup,
@@ -248,11 +249,15 @@ fn security(config: &Config) -> Security {
     }
 }
 
-fn seccomp(config: &Config) -> Seccomp {
+fn seccomp(config: &Config) -> Result<Seccomp> {
     if config.privileged || config.seccomp_unconfined {
-        Seccomp::Unconfined
-    } else {
-        Seccomp::Default
+        return Ok(Seccomp::Unconfined);
+    }
+    match &config.seccomp_profile {
+        Some(text) => Profile::parse(text)
+            .map(|profile| Seccomp::Custom(Arc::new(profile)))
+            .map_err(|error| Error::Invalid(error.to_string())),
+        None => Ok(Seccomp::Default),
     }
 }
 
