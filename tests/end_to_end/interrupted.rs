@@ -11,6 +11,7 @@ use crate::support::{TestEnv, scenarios};
 scenarios!(
     a_killed_build_can_be_repeated,
     builds_at_once_share_a_store,
+    builds_at_once_do_a_step_once,
     an_interrupted_build_ends_its_steps
 );
 
@@ -110,6 +111,28 @@ fn builds_at_once_share_a_store(env: &TestEnv) {
     env.assert_quiet();
 }
 
+fn builds_at_once_do_a_step_once(env: &TestEnv) {
+    // Each execution leaves a line in a cache, which is no part of any result.
+    env.write(
+        "Dockerfile",
+        "FROM base\nRUN --mount=type=cache,id=count,target=/count echo once >> /count/lines && sleep 1\n",
+    );
+    let arguments = ["build", "--tag", "once", env.context()];
+    let mut builds: Vec<_> = (0..4)
+        .map(|_| start(&mut env.kiln().command(&arguments)))
+        .collect();
+    for build in &mut builds {
+        let status = build.wait(LIMIT).unwrap().expect("a build ends");
+        assert!(status.success(), "{status}");
+    }
+    env.image(
+        "count",
+        "FROM base\nRUN --mount=type=cache,id=count,target=/count cp /count/lines /lines\n",
+    );
+    assert_eq!(env.output_of("count", "cat /lines"), "once\n");
+    env.assert_quiet();
+}
+
 fn an_interrupted_build_ends_its_steps(env: &TestEnv) {
     env.write("Dockerfile", "FROM base\nRUN sleep 600\n");
     for signal in ["INT", "TERM", "KILL"] {
@@ -129,6 +152,12 @@ fn an_interrupted_build_ends_its_steps(env: &TestEnv) {
                 "a step outlives its build after SIG{signal}"
             );
             std::thread::sleep(Duration::from_millis(5));
+        }
+        if signal == "INT" {
+            // Once is enough: the build takes away what it began.
+            let tmp = std::fs::read_dir(env.kiln().root().join("tmp")).unwrap();
+            let left: Vec<_> = tmp.map(|entry| entry.unwrap().file_name()).collect();
+            assert!(left.is_empty(), "things in the making are left: {left:?}");
         }
     }
 }

@@ -14,6 +14,8 @@ scenarios!(
     repositories_are_added_by_commit,
     repositories_with_submodules_and_history,
     repositories_that_are_refused,
+    steps_ask_the_agent_of_their_user,
+    steps_have_hosts_and_limits,
 );
 
 /// Wed, 21 Oct 2015 07:28:00 GMT
@@ -325,4 +327,66 @@ fn repositories_that_are_refused(env: &TestEnv) {
         let said = failure(env, &format!("FROM base\nADD {source} /x\n"), &[]);
         assert!(said.contains(reason), "{source}: {said}");
     }
+}
+
+fn steps_ask_the_agent_of_their_user(env: &TestEnv) {
+    use std::os::unix::net::UnixListener;
+    let socket = env.scratch().directory("agent").unwrap().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    env.identity().take(&socket).unwrap();
+    let dockerfile = "\
+FROM base
+RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && stat -c '%a %u' $SSH_AUTH_SOCK > /one
+USER web
+RUN --mount=type=ssh,id=other,target=/tmp/agent,uid=1000,mode=0640 stat -c '%a %u %F' /tmp/agent > /tmp/two
+";
+    let agent = socket.to_str().unwrap();
+    let ssh = format!("default={agent}");
+    let other = format!("other={agent}");
+    let finished = env.build(
+        dockerfile,
+        &["--tag", "agent", "--ssh", &ssh, "--ssh", &other],
+    );
+    assert!(finished.status.success(), "{}", finished.stderr);
+    assert_eq!(
+        env.output_of("agent", "cat /one /tmp/two; ls /tmp; test ! -e /run"),
+        "600 0\n640 1000 socket\ntwo\n"
+    );
+    drop(listener);
+    let said = failure(
+        env,
+        "FROM base\nRUN --mount=type=ssh,required echo new\n",
+        &["--ssh", &ssh],
+    );
+    assert!(said.contains("cannot use the ssh agent default"), "{said}");
+    env.write("key", "no key\n");
+    let key = format!("default={}/key", env.context());
+    let said = failure(env, dockerfile, &["--ssh", &key]);
+    assert!(said.contains("is no socket of an agent"), "{said}");
+}
+
+fn steps_have_hosts_and_limits(env: &TestEnv) {
+    let dockerfile = "FROM base\nRUN grep name /etc/hosts > /hosts; ulimit -n > /n; df -k /dev/shm | tail -n 1 | awk '{print $2}' > /shm\n";
+    let arguments = [
+        "--tag",
+        "limits",
+        "--add-host",
+        "name:10.1.2.3",
+        "--add-host",
+        "six=[::2]",
+        "--add-host",
+        "gate-name:host-gateway",
+        "--ulimit",
+        "nofile=321",
+        "--shm-size",
+        "8m",
+    ];
+    let finished = env.build(dockerfile, &arguments);
+    assert!(finished.status.success(), "{}", finished.stderr);
+    assert_eq!(
+        env.output_of("limits", "cat /hosts /n /shm"),
+        "10.1.2.3\tname\n127.0.0.1\tgate-name\n321\n8192\n"
+    );
+    let said = failure(env, dockerfile, &["--add-host", "name"]);
+    assert!(said.contains("bad format for add-host"), "{said}");
 }

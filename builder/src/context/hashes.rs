@@ -1,5 +1,6 @@
 //! Hashes of entries, from the index where it knows them.
 
+use std::fs::File;
 use std::io;
 use std::time::SystemTime;
 
@@ -59,11 +60,11 @@ fn identity(entry: &Entry) -> Identity {
 
 /// Content of a file and extended attributes of any entry: both change its change time, so both can be remembered.
 fn compute(view: &View, entry: &Entry) -> Result<[u8; 32], CopyError> {
-    let xattrs = view.xattrs(entry)?;
-    let content = if entry.meta.is_file() {
-        content(view, entry)?
+    let (content, xattrs) = if entry.meta.is_file() {
+        let (file, xattrs) = view.open_file_with_xattrs(entry)?;
+        (content(file, entry)?, xattrs)
     } else {
-        [0; 32]
+        ([0; 32], view.xattrs(entry)?)
     };
     if xattrs.is_empty() {
         return Ok(content);
@@ -77,8 +78,7 @@ fn compute(view: &View, entry: &Entry) -> Result<[u8; 32], CopyError> {
     Ok(hasher.finish())
 }
 
-fn content(view: &View, entry: &Entry) -> Result<[u8; 32], CopyError> {
-    let mut file = view.open_file(entry)?;
+fn content(mut file: File, entry: &Entry) -> Result<[u8; 32], CopyError> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; BUFFER.min(usize::try_from(entry.meta.size).unwrap_or(BUFFER) + 1)];
     loop {

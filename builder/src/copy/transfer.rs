@@ -3,7 +3,7 @@
 //! A directory gives its content, never itself; a file goes into a destination that is a directory or ends with `/`.
 //! The directory that is named as the destination keeps its attributes, directories below it get those of the source.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kiln_store::tree::{Attributes, Kind, Time, TreeWriter, path};
 use kiln_store::view::{Entry, Follow, View};
@@ -39,6 +39,8 @@ pub(crate) struct Transfer<'a> {
     options: &'a TransferOptions<'a>,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// Directories that were made here: nothing can be in the way in them, so nothing is looked up.
+    fresh: HashSet<Vec<u8>>,
 }
 
 impl<'a> Transfer<'a> {
@@ -52,6 +54,7 @@ impl<'a> Transfer<'a> {
             view: tree.view,
             options,
             links: HashMap::new(),
+            fresh: HashSet::new(),
         }
     }
 
@@ -118,7 +121,9 @@ impl<'a> Transfer<'a> {
         {
             return Err(CopyError::NotADirectory(shown(place)));
         }
-        self.writer.ensure_directory(place, attributes, above)?;
+        if self.writer.ensure_directory(place, attributes, above)? {
+            self.fresh.insert(place.to_vec());
+        }
         Ok(())
     }
 
@@ -133,6 +138,7 @@ impl<'a> Transfer<'a> {
             None => {
                 self.writer
                     .ensure_directory(place, &attributes, &attributes)?;
+                self.fresh.insert(place.to_vec());
                 Ok(())
             }
         }
@@ -140,11 +146,12 @@ impl<'a> Transfer<'a> {
 
     /// Anything but a directory.
     fn leaf(&mut self, place: &[u8], entry: &Entry) -> Result<(), CopyError> {
-        let existing = self.writer.view().lookup(place, Follow::Nothing)?;
-        if existing.is_some_and(|existing| existing.meta.is_directory()) {
-            return Err(CopyError::IsADirectory(shown(place)));
+        if !self.fresh.contains(path::parent(place)) {
+            let existing = self.writer.view().lookup(place, Follow::Nothing)?;
+            if existing.is_some_and(|existing| existing.meta.is_directory()) {
+                return Err(CopyError::IsADirectory(shown(place)));
+            }
         }
-        let attributes = self.attributes(entry)?;
         if entry.meta.nlink > 1 && entry.meta.is_file() {
             let identity = (entry.meta.dev, entry.meta.ino);
             if let Some(first) = self.links.get(&identity) {
@@ -153,39 +160,45 @@ impl<'a> Transfer<'a> {
             self.links.insert(identity, place.to_vec());
         }
         match entry.meta.kind {
-            Kind::File => self.file(place, entry, &attributes),
+            Kind::File => self.file(place, entry),
             Kind::Symlink => {
-                Ok(self
-                    .writer
-                    .symlink(place, &self.view.read_link(entry)?, &attributes)?)
+                let attributes = self.attributes(entry)?;
+                let target = self.view.read_link(entry)?;
+                Ok(self.writer.symlink(place, &target, &attributes)?)
             }
             // Sockets mean nothing without the process that made them, and no layer can hold one.
             Kind::Socket => Ok(()),
-            kind => Ok(self
-                .writer
-                .node(place, kind, entry.meta.rdev, &attributes)?),
+            kind => {
+                let attributes = self.attributes(entry)?;
+                Ok(self
+                    .writer
+                    .node(place, kind, entry.meta.rdev, &attributes)?)
+            }
         }
     }
 
-    fn file(
-        &mut self,
-        place: &[u8],
-        entry: &Entry,
-        attributes: &Attributes,
-    ) -> Result<(), CopyError> {
-        if let Some(previous) = self.options.previous
-            && let Some((view, unchanged)) = previous.unchanged(place, entry, attributes)?
-            && self.writer.adopt(place, view, &unchanged)?
-        {
-            return Ok(());
+    fn file(&mut self, place: &[u8], entry: &Entry) -> Result<(), CopyError> {
+        if let Some(previous) = self.options.previous {
+            // The same hash means the same extended attributes, so they need not be read.
+            let attributes = self.changed(entry, Vec::new());
+            if let Some((view, unchanged)) = previous.unchanged(place, entry, &attributes)?
+                && self.writer.adopt(place, view, &unchanged)?
+            {
+                return Ok(());
+            }
         }
-        let content = self.view.open_file(entry)?;
-        Ok(self.writer.file(place, &content, attributes)?)
+        let (content, xattrs) = self.view.open_file_with_xattrs(entry)?;
+        let attributes = self.changed(entry, xattrs);
+        Ok(self.writer.file(place, &content, &attributes)?)
     }
 
     /// What an entry of the source has at its destination.
     fn attributes(&self, entry: &Entry) -> Result<Attributes, CopyError> {
-        let mut attributes = Attributes::of(&entry.meta, self.view.xattrs(entry)?);
+        Ok(self.changed(entry, self.view.xattrs(entry)?))
+    }
+
+    fn changed(&self, entry: &Entry, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Attributes {
+        let mut attributes = Attributes::of(&entry.meta, xattrs);
         attributes.xattrs.retain(|(name, _)| is_kept(name));
         if let Some((uid, gid)) = self.options.owner {
             (attributes.uid, attributes.gid) = (uid, gid);
@@ -194,7 +207,7 @@ impl<'a> Transfer<'a> {
             attributes.mode = chmod.apply(attributes.mode, entry.meta.is_directory());
         }
         attributes.mtime = Some(clamped(mtime(entry), self.options.clamp));
-        Ok(attributes)
+        attributes
     }
 
     fn made_on_the_way(&self, time: Option<Time>) -> Attributes {

@@ -3,6 +3,7 @@
 //! Concurrency: the scheduler calls [`Engine`] from several threads. What they share is the store, which is safe to
 //! share, the event sink, and the reports behind a lock.
 
+mod agent;
 mod binds;
 mod caches;
 mod commit;
@@ -20,6 +21,7 @@ mod shell;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod workdir;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -44,6 +46,7 @@ pub(crate) use prepare::{Prepared, inputs, prepare, wanted};
 pub(crate) use reason::Looker;
 use reason::slot_key;
 pub(crate) use state::{FileState, SharedState};
+use turn::Turn;
 
 /// Runs the vertices of one graph.
 pub(crate) struct Engine<'a> {
@@ -148,6 +151,14 @@ impl Engine<'_> {
                 return Ok((Outcome::CachedByContent, hit));
             }
         }
+        // Of several builds that need the same step at once, one does it and the others take its result.
+        let _turn = match may_use_results {
+            true => match self.turn(&prepared.keys)? {
+                Turn::Own(guard) => Some(guard),
+                Turn::Done(hit) => return Ok((Outcome::Cached, hit)),
+            },
+            false => None,
+        };
         let slot_key = slot_key(self.request, vertex);
         let before = records.slot(&slot_key)?;
         let reason = self.reason(number, before.as_ref());

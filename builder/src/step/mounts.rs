@@ -12,6 +12,7 @@ use kiln_runtime::{Mount as RunMount, MountSource, Propagation};
 use kiln_store::accounts::Account;
 use kiln_store::{LockGuard, NewTree};
 
+use super::agent::AgentSocket;
 use super::state::{FileState, SharedState};
 use super::{Engine, caches, failure};
 use crate::error::BuildError;
@@ -31,6 +32,7 @@ pub(super) struct Mounts {
     pub(super) env: Vec<(String, String)>,
     trees: Vec<NewTree>,
     locks: Vec<LockGuard>,
+    agents: Vec<AgentSocket>,
     /// Stands below a step that has no layers: an overlay needs something there.
     empty: Option<NewTree>,
 }
@@ -161,20 +163,29 @@ impl Engine<'_> {
                     None => return Ok(()),
                 }
             }
-            MountKind::Ssh { id, required, .. } => match self.request.ssh.get(id) {
+            MountKind::Ssh {
+                id,
+                required,
+                mode,
+                uid,
+                gid,
+            } => match self.request.ssh.get(id) {
                 Some(socket) => {
                     if !run.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
                         mounts
                             .env
                             .push(("SSH_AUTH_SOCK".to_owned(), mount.target.clone()));
                     }
-                    let source = MountSource::detach(socket).map_err(|error| {
-                        failure::step(
-                            origin,
-                            format!("cannot use the ssh agent {id}: {error}"),
-                            None,
-                        )
-                    })?;
+                    let failed = |error: &dyn std::fmt::Display| {
+                        let message = format!("cannot use the ssh agent {id}: {error}");
+                        failure::step(origin, message, None)
+                    };
+                    let temporary = self.host.store.temporary_directory("agent");
+                    let temporary = temporary.map_err(|error| failed(&error))?;
+                    let own = AgentSocket::new(temporary, socket, *mode, (*uid, *gid))
+                        .map_err(|error| failed(&error))?;
+                    let source = MountSource::detach(own.path()).map_err(|error| failed(&error))?;
+                    mounts.agents.push(own);
                     (source, false)
                 }
                 None if *required => {

@@ -136,6 +136,19 @@ impl View {
         Ok(File::from(file))
     }
 
+    /// Opens a regular file as [`View::open_file`] does, and reads its extended attributes through the same descriptor.
+    pub fn open_file_with_xattrs(&self, entry: &Entry) -> Result<(File, Xattrs)> {
+        let file = self.open_file(entry)?;
+        let all = xattr::of_open(&file)
+            .map_err(|error| LayerError::entry("read the attributes of", &entry.path, error))?;
+        let xattrs = if self.family.is_some() {
+            xattr::for_export(all)
+        } else {
+            all
+        };
+        Ok((file, xattrs))
+    }
+
     /// Reads a whole regular file of at most `limit` bytes.
     pub fn read_file(&self, entry: &Entry, limit: u64) -> Result<Vec<u8>> {
         let mut content = Vec::new();
