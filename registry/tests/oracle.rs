@@ -5,8 +5,13 @@
 
 mod support;
 
-use kiln_registry::{Layout, ManifestName, PullOptions, PushOptions, pull, pull_from, push};
-use kiln_store::{Digest, Platform};
+use std::sync::Arc;
+
+use kiln_registry::{
+    Access, CopyOptions, Layout, ManifestName, PullOptions, PushOptions, Repository, copy, pull,
+    pull_from, push,
+};
+use kiln_store::{Digest, Manifest, Platform};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
 use support::docker_registry::DockerRegistry;
@@ -138,4 +143,91 @@ async fn kiln_reads_what_it_pushed() {
         registry.requests().len() - kiln,
         pulled.traffic.requests
     );
+}
+
+#[tokio::test]
+async fn both_leave_the_same_behind() {
+    let Some(registry) = DockerRegistry::start() else {
+        return;
+    };
+    let root = scratch();
+    // An empty layer, small ones, and one of more bytes than the other sends at once.
+    let image = TestImage::new(33, &[1_000_000, 0, 5_000_000, 17, 900_000, 3]);
+    image.write_layout(&root.path().join("layout"), "x");
+    let layout: Arc<dyn Repository> = Arc::new(Layout::open(&root.path().join("layout")).unwrap());
+    let ours = client().repository(&reference(&registry.name("kiln/app:1")), Access::Push);
+    let (from, to) = (
+        ManifestName::Tag("x".to_owned()),
+        [ManifestName::Tag("1".to_owned())],
+    );
+    copy(&layout, &from, &ours, &to, &CopyOptions::default(), &ignore)
+        .await
+        .unwrap();
+
+    let oracle = oracle();
+    let auth = RegistryAuth::Anonymous;
+    let theirs: oci_client::Reference = registry.name("their/app:1").parse().unwrap();
+    let layers: Vec<_> = image
+        .layers
+        .iter()
+        .map(|layer| {
+            let kind = "application/vnd.oci.image.layer.v1.tar+gzip".to_owned();
+            oci_client::client::ImageLayer::new(layer.clone(), kind, None)
+        })
+        .collect();
+    let config = oci_client::client::Config::new(
+        image.config.clone(),
+        "application/vnd.oci.image.config.v1+json".to_owned(),
+        None,
+    );
+    let manifest: oci_client::manifest::OciImageManifest =
+        serde_json::from_slice(&image.manifest).unwrap();
+    oracle
+        .push(&theirs, &layers, config, &auth, Some(manifest))
+        .await
+        .unwrap();
+
+    // Each reads what the other pushed; configuration and layers are the same, one by one.
+    let read_by_us = client()
+        .resolve(&reference(&registry.name("their/app:1")))
+        .await
+        .unwrap();
+    let of_kiln: oci_client::Reference = registry.name("kiln/app:1").parse().unwrap();
+    let (read_by_them, digest) = oracle
+        .pull_manifest_raw(&of_kiln, &auth, &[MANIFEST])
+        .await
+        .unwrap();
+    assert_eq!(digest, image.digest().to_string());
+    let parts = |bytes: &[u8]| {
+        let manifest: Manifest = serde_json::from_slice(bytes).unwrap();
+        let all = std::iter::once(manifest.config).chain(manifest.layers);
+        all.map(|part| (part.media_type, part.digest, part.size))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(parts(&read_by_us.bytes), parts(&read_by_them));
+    for (digest, bytes) in image.blobs() {
+        let mut found = Vec::new();
+        oracle
+            .pull_blob(&of_kiln, digest.to_string().as_str(), &mut found)
+            .await
+            .unwrap();
+        assert_eq!(found, bytes);
+    }
+    let other = Layout::create(&root.path().join("their")).unwrap();
+    let source: Arc<dyn Repository> =
+        Arc::new(client().repository(&reference(&registry.name("their/app:1")), Access::Pull));
+    copy(
+        &source,
+        &to[0],
+        &other,
+        &[from],
+        &CopyOptions::default(),
+        &ignore,
+    )
+    .await
+    .unwrap();
+    for (digest, bytes) in image.blobs() {
+        let path = other.root().join("blobs/sha256").join(digest.hex());
+        assert_eq!(std::fs::read(path).unwrap(), bytes);
+    }
 }

@@ -20,6 +20,11 @@ pub const STEPS: usize = 50;
 /// Lines of the Dockerfile that is only read, at least.
 pub const LINES: usize = 10_000;
 
+/// Layers of the image that is moved, and the size of each.
+pub const LAYERS: usize = 8;
+/// Mebibytes of each layer, before compression.
+pub const LAYER_MIB: usize = 32;
+
 /// One piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
@@ -33,11 +38,29 @@ pub enum Work {
     Read,
     /// [`LINES`] lines checked by all rules.
     Check,
+    /// An image whose blobs are ready, into an empty registry.
+    Push,
+    /// The same into an empty store.
+    Pull,
+    /// The same from one registry into another, empty one.
+    CopyCold,
+    /// The same, with everything there.
+    CopyPresent,
 }
 
 impl Work {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::Cold, Self::Cached, Self::Run, Self::Read, Self::Check];
+    pub const ALL: [Self; 9] = [
+        Self::Cold,
+        Self::Cached,
+        Self::Run,
+        Self::Read,
+        Self::Check,
+        Self::Push,
+        Self::Pull,
+        Self::CopyCold,
+        Self::CopyPresent,
+    ];
 
     /// What it is, for people.
     pub fn title(self) -> String {
@@ -47,13 +70,21 @@ impl Work {
             Self::Run => "`run --rm --network none IMAGE true`".to_owned(),
             Self::Read => format!("{LINES} lines of Dockerfile read, tree printed as JSON"),
             Self::Check => format!("{LINES} lines of Dockerfile checked"),
+            Self::Push => {
+                format!("push of {LAYERS} layers of {LAYER_MIB} MiB, ready, into an empty registry")
+            }
+            Self::Pull => format!("pull of {LAYERS} layers of {LAYER_MIB} MiB"),
+            Self::CopyCold => {
+                format!("copy of {LAYERS} layers of {LAYER_MIB} MiB between registries")
+            }
+            Self::CopyPresent => "the same copy, everything there".to_owned(),
         }
     }
 
     /// How many rounds it takes for steady medians: short work needs more.
     fn rounds(self, builds: usize) -> usize {
         match self {
-            Self::Cold => builds,
+            Self::Cold | Self::Push | Self::Pull | Self::CopyCold | Self::CopyPresent => builds,
             Self::Cached | Self::Run | Self::Read | Self::Check => 10 * builds,
         }
     }

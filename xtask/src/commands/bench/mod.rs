@@ -7,6 +7,7 @@ mod contest;
 mod language;
 mod machine;
 mod peers;
+mod registries;
 mod table;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::needs::{self, For};
 use crate::workspace;
 use contest::{Contest, Work};
 use peers::Ground;
+use registries::Registries;
 
 /// What all the stores take together, with reserve.
 const ROOM: u64 = 4 << 30;
@@ -45,6 +47,17 @@ pub struct Options {
     /// Print the table and leave docs/performance.md alone
     #[arg(long)]
     dry_run: bool,
+    /// Only work whose title holds this word
+    #[arg(long, value_name = "WORD", requires = "dry_run")]
+    only: Option<String>,
+}
+
+impl Options {
+    fn wants(&self, work: Work) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|word| work.title().contains(word))
+    }
 }
 
 /// Runs the bench.
@@ -75,8 +88,10 @@ pub fn run(options: &Options) -> Result<()> {
         peers::kiln(&mut contest, &ground, &rootless, "kiln, ordinary user");
     }
     language::add(&mut contest, &scratch, &kiln)?;
-    let missing = peers::add_installed(&mut contest, &ground, &scratch)?;
-    for work in Work::ALL {
+    let mut missing = peers::add_installed(&mut contest, &ground, &scratch)?;
+    let (_registries, lacking) = Registries::add(&mut contest, &scratch, &kiln, &identity)?;
+    missing.extend(lacking);
+    for work in Work::ALL.into_iter().filter(|work| options.wants(*work)) {
         contest.play(work, options.rounds)?;
     }
     let page = table::page(&contest, &missing, std::fs::metadata(&binary)?.len());

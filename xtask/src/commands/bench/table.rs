@@ -26,7 +26,7 @@ pub fn page(contest: &Contest, missing: &[String], binary: u64) -> String {
             .next()
             .map(Part::median)
             .unwrap_or_default();
-        for part in contest.parts(work) {
+        for part in contest.parts(work).filter(|part| !part.times.is_empty()) {
             page.push_str(&row(part, own));
         }
     }
