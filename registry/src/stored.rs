@@ -119,7 +119,7 @@ impl StoredImages {
 
     /// Makes sure that a blob is in the store.
     fn make(&self, blob: &Descriptor) -> Result<()> {
-        if self.store.blob_size(&blob.digest)? == Some(blob.size) {
+        if self.store.hold_blob(&blob.digest)? == Some(blob.size) {
             return Ok(());
         }
         let gone = || kiln_store::Error::BlobNotFound {
@@ -182,7 +182,7 @@ impl Repository for StoredImages {
         let (store, blob) = (self.store.clone(), blob.clone());
         async move {
             blocking("reading the store", move || {
-                Ok(store.blob_size(&blob.digest)? == Some(blob.size))
+                Ok(store.hold_blob(&blob.digest)? == Some(blob.size))
             })
             .await
         }

@@ -23,6 +23,7 @@ mod deep;
 mod errors;
 mod exchange;
 mod failures;
+mod faults;
 mod files;
 mod hostile;
 mod images;

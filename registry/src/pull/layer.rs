@@ -145,7 +145,7 @@ impl LayerTask<'_> {
     async fn blob_is_here(&self) -> Result<bool> {
         let (store, blob) = (self.store.clone(), self.blob.clone());
         blocking("reading the store", move || {
-            Ok(store.blob_size(&blob.digest)? == Some(blob.size))
+            Ok(store.hold_blob(&blob.digest)? == Some(blob.size))
         })
         .await
     }

@@ -273,7 +273,7 @@ async fn stored(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>> {
 /// Puts bytes into the store under their digest, whatever its algorithm.
 fn keep(store: &Store, digest: &Digest, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
-    if store.blob_size(digest)? == Some(bytes.len() as u64) {
+    if store.hold_blob(digest)? == Some(bytes.len() as u64) {
         return Ok(());
     }
     let mut writer = store.blob_writer()?;

@@ -178,7 +178,7 @@ impl PlannedImage {
         let mut diff_ids = None;
         let mut planned = Vec::new();
         for (position, layer) in manifest.layers.iter().enumerate() {
-            if store.blob_size(&layer.digest)? == Some(layer.size) {
+            if store.hold_blob(&layer.digest)? == Some(layer.size) {
                 planned.push(PlannedLayer::Ready(layer.clone()));
                 continue;
             }

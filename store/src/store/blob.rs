@@ -94,7 +94,14 @@ impl Store {
         Ok(bytes)
     }
 
-    /// The size of content, when it is here. A caller that goes on to rely on it should hold it by opening it.
+    /// The size of content, when it is here. It then stays until the store is closed, whatever is pruned beside.
+    pub fn hold_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        let inside = self.enter()?;
+        self.hold(&inside, &[Held::Blob(*digest)])?;
+        self.blob_size(digest)
+    }
+
+    /// The size of content, when it is here. Who goes on to rely on it uses [`Store::hold_blob`].
     pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.blob_path(digest);
         match fs::metadata(&path) {

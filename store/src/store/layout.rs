@@ -26,6 +26,9 @@ const DIRECTORIES: &[&str] = &[
     "partial",
     "locks",
     "tmp",
+    // Looked into by commands that only read, which find them on a read-only store too.
+    "containers",
+    "names",
 ];
 
 /// Checks the format of the store, or makes a new one in an absent or empty directory.
