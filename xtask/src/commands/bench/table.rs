@@ -33,6 +33,7 @@ pub fn page(contest: &Contest, missing: &[String], binary: u64) -> String {
     if !missing.is_empty() {
         let _ = writeln!(page, "\nNot measured: {}.", missing.join("; "));
     }
+    page.push_str("\nLayers by themselves, and the candidates for gzip: [layers.md](layers.md).\n");
     page
 }
 
