@@ -15,11 +15,30 @@ pub type Tree = BTreeMap<String, String>;
 
 /// Every entry: kind, mode, owner, size, attributes, content or target.
 pub fn tree(store: &Store, image: &Image) -> Tree {
-    let view = store.stack(image.config.diff_ids()).unwrap().view();
+    of_view(&store.stack(image.config.diff_ids()).unwrap().view())
+}
+
+/// The same of any view.
+pub fn of_view(view: &View) -> Tree {
     let mut tree = Tree::new();
     let mut links = BTreeMap::new();
-    list(&view, &view.root().unwrap(), &mut tree, &mut links);
+    list(view, &view.root().unwrap(), &mut tree, &mut links);
     tree
+}
+
+/// What a tree has beside a base, and what it lacks of it.
+pub fn beside(tree: &Tree, base: Option<&Tree>) -> String {
+    let mut text = String::new();
+    for (path, line) in tree {
+        if base.is_none_or(|base| base.get(path) != Some(line)) {
+            writeln!(text, "{line}").unwrap();
+        }
+    }
+    let all = base.into_iter().flat_map(Tree::keys);
+    for path in all.filter(|path| !tree.contains_key(*path)) {
+        writeln!(text, "- {path}").unwrap();
+    }
+    text
 }
 
 fn list(view: &View, directory: &Entry, tree: &mut Tree, links: &mut BTreeMap<(u64, u64), String>) {
@@ -98,22 +117,10 @@ pub fn sections(
 ) -> Vec<(String, String)> {
     match result {
         Ok(built) => {
-            let mut text = String::new();
             let own = tree(store, &built.image);
             // What an image without the base does not have says nothing.
             let is_based = own.get("/bin/busybox") == base.0.get("/bin/busybox");
-            for (path, line) in &own {
-                if !is_based || base.0.get(path) != Some(line) {
-                    writeln!(text, "{line}").unwrap();
-                }
-            }
-            for path in base
-                .0
-                .keys()
-                .filter(|path| is_based && !own.contains_key(*path))
-            {
-                writeln!(text, "- {path}").unwrap();
-            }
+            let text = beside(&own, is_based.then_some(&base.0));
             let config = &built.image.config;
             vec![
                 ("tree".to_owned(), text),

@@ -2,7 +2,7 @@
 //! expects, or with its error. As root and as an ordinary user with subordinate ids.
 //!
 //! `KILN_CORPUS_UPDATE=1 cargo test --test corpus [NAME]` writes what is found in place of what was expected; it is read
-//! before it is committed.
+//! before it is committed. `KILN_CORPUS_PEER=1` compares what is expected with what buildah makes of the same files.
 
 #![allow(
     clippy::print_stdout,
@@ -13,6 +13,7 @@
 mod case;
 mod files;
 mod look;
+mod peer;
 mod play;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ const ROOM: u64 = 1 << 30;
 /// The argument of a process that plays: its directory follows, and a part of names.
 const PLAY: &str = "--play";
 const UPDATE: &str = "KILN_CORPUS_UPDATE";
+const PEER: &str = "KILN_CORPUS_PEER";
 
 fn main() -> ExitCode {
     kiln_runtime::init();
@@ -52,6 +54,9 @@ fn main() -> ExitCode {
     interrupt::install();
     let update = std::env::var_os(UPDATE).is_some();
     let identities = identities();
+    if std::env::var_os(PEER).is_some() {
+        return compare(&cases, filter);
+    }
     // What was found as root is what everybody has to find.
     let identities = if update {
         &identities[..1]
@@ -62,6 +67,32 @@ fn main() -> ExitCode {
         .iter()
         .all(|identity| play_as(identity, filter, update));
     ExitCode::from(u8::from(!ok))
+}
+
+/// Compares what is expected with what buildah makes.
+fn compare(cases: &[case::Case], filter: &str) -> ExitCode {
+    let current = Identity::current().unwrap();
+    let fallback = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let scratch = Scratch::new("kiln-peer", &current, ROOM, fallback).unwrap();
+    busybox::write(&scratch.directory("base").unwrap()).unwrap();
+    std::fs::create_dir(scratch.path().join("cases")).unwrap();
+    let Some(peer) = peer::Peer::new(scratch.path()).filter(|_| current.is_root()) else {
+        println!("skipped: needs buildah and root");
+        return ExitCode::SUCCESS;
+    };
+    let (mut same, mut other) = (0, 0);
+    for case in cases.iter().filter(|case| case.name.contains(filter)) {
+        match peer.check(case) {
+            Some(Ok(())) => same += 1,
+            Some(Err(difference)) => {
+                other += 1;
+                println!("{}\n{difference}", case.name);
+            }
+            None => {}
+        }
+    }
+    println!("\ntest result: {same} trees are buildah's, {other} are not");
+    ExitCode::from(u8::from(other > 0))
 }
 
 fn corpus() -> PathBuf {
