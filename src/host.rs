@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use kiln_builder::{Cancel, ClientProvider, RegistryImages};
-use kiln_registry::{AuthFile, Client, ClientOptions, Credential, Credentials, Event, Proxies};
+use kiln_registry::{AuthFile, Client, ClientOptions, Credential, Credentials, Proxies};
 use kiln_runtime::container::HostFiles;
 use kiln_runtime::userns::{EnterError, EnterOptions, Entered, enter as enter_namespace};
 use kiln_runtime::{Expected, Launcher, LauncherOptions};
-use kiln_store::{OverlayXattrs, Store, StoreOptions};
+use kiln_store::{OverlayXattrs, Reference, Store, StoreOptions};
 
-use crate::cli::TlsArgs;
+use crate::cli::{OneSideArgs, TlsArgs};
 use crate::error::CommandError;
 use crate::registries;
 use crate::settings::Settings;
@@ -223,6 +223,20 @@ impl Host {
         Ok(self.shared.client.get_or_init(|| client))
     }
 
+    /// Reaches the registries of these images as the flags for them say. Has to come before the first request.
+    pub fn reach(&self, images: &[Reference], side: &OneSideArgs) -> Result<(), CommandError> {
+        if side.creds.is_none() && side.tls_verify.is_none() && side.cert_dir.is_none() {
+            return Ok(());
+        }
+        let mut options = self.client_options()?;
+        for image in images {
+            registries::apply_side(&mut options, image.domain(), side)?;
+        }
+        // The first one counts, and there is none yet.
+        let _ = self.shared.client.set(Client::new(options)?);
+        Ok(())
+    }
+
     /// A registry client with this credential before all others.
     pub fn client_as(&self, registry: &str, credential: Credential) -> anyhow::Result<Client> {
         let mut options = self.client_options()?;
@@ -243,14 +257,7 @@ pub fn client_options(settings: &Settings, tls: &TlsArgs) -> anyhow::Result<Clie
         credentials: credentials(settings)?,
         ..ClientOptions::default()
     };
-    options.notice = Some(Arc::new(|event| {
-        if let Event::Waiting { host, wait } = event {
-            let seconds = wait.as_secs();
-            crate::output::talk(&format!(
-                "{host} limits requests: waiting {seconds} seconds"
-            ));
-        }
-    }));
+    options.notice = Some(Arc::new(|event| crate::output::notice(&event)));
     registries::apply_flags(&mut options, tls)?;
     registries::apply_files(&mut options, &settings.registry_files)?;
     let proxy = |url: &Option<String>| {

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use kiln_registry::routes::{HostsToml, Routes, read_certificates};
-use kiln_registry::{ClientOptions, HostOptions, Tls, Trace};
+use kiln_registry::{ClientOptions, Credential, HostOptions, Secret, Tls, Trace};
 
-use crate::cli::TlsArgs;
+use crate::cli::{OneSideArgs, TlsArgs};
+use crate::error::CommandError;
 use crate::settings::RegistryFiles;
 
 /// containerd's name for the file of all registries that have none.
@@ -72,6 +73,40 @@ pub fn apply_flags(options: &mut ClientOptions, args: &TlsArgs) -> anyhow::Resul
     Ok(())
 }
 
+/// Applies what the command line says of one registry.
+pub fn apply_side(
+    options: &mut ClientOptions,
+    registry: &str,
+    side: &OneSideArgs,
+) -> Result<(), CommandError> {
+    if let Some(creds) = &side.creds {
+        let (username, password) = creds.split_once(':').ok_or_else(|| {
+            CommandError::usage("credentials are written `USER:PASSWORD`")
+                .hint("`kiln login` reads a password from standard input")
+        })?;
+        let credential = Credential::Basic {
+            username: username.to_owned(),
+            password: Secret::new(password),
+        };
+        let known = std::mem::take(&mut options.credentials);
+        options.credentials = known.with_given(registry, credential);
+    }
+    let host = options.hosts.entry(registry.to_owned()).or_default();
+    if let Some(verify) = side.tls_verify {
+        host.tls = Some(if verify { Tls::Verify } else { Tls::Insecure });
+    }
+    if let Some(folder) = &side.cert_dir {
+        let files = certificates(folder)?;
+        if files.is_empty() {
+            let folder = folder.display();
+            return Err(CommandError::usage(format!("there is no certificate in `{folder}`"))
+                .hint("authorities end in .crt, the client's own certificate in .cert and its key in .key"));
+        }
+        read_certificates(host, &files, &folder.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// The folder of one registry.
 fn apply_folder(options: &mut ClientOptions, folder: &Path) -> anyhow::Result<()> {
     let Some(name) = folder.file_name().and_then(|name| name.to_str()) else {
@@ -92,6 +127,16 @@ fn apply_folder(options: &mut ClientOptions, folder: &Path) -> anyhow::Result<()
         add_hosts(&mut options.routes, name, hosts);
         return Ok(());
     }
+    let files = certificates(folder)?;
+    if !files.is_empty() && name != DEFAULT {
+        let settings: &mut HostOptions = options.hosts.entry(name.to_owned()).or_default();
+        read_certificates(settings, &files, &folder.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The files of a folder that may hold certificates and keys, with their names.
+fn certificates(folder: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
     for path in entries(folder)? {
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -99,11 +144,7 @@ fn apply_folder(options: &mut ClientOptions, folder: &Path) -> anyhow::Result<()
             files.push((file.to_string_lossy().into_owned(), read_file(&path)?));
         }
     }
-    if !files.is_empty() && name != DEFAULT {
-        let settings: &mut HostOptions = options.hosts.entry(name.to_owned()).or_default();
-        read_certificates(settings, &files, &folder.display().to_string())?;
-    }
-    Ok(())
+    Ok(files)
 }
 
 fn add_hosts(routes: &mut Routes, name: &str, hosts: HostsToml) {

@@ -100,6 +100,11 @@ impl Client {
         Ok(open(&way.origin)?.behind(mirrors))
     }
 
+    /// What a short name stands for by the aliases of the routes, and the file that says so.
+    pub fn alias(&self, name: &str) -> Option<(&str, &str)> {
+        self.transport().options().routes.alias(name)
+    }
+
     /// The manifest or index that a reference names, with its bytes.
     pub async fn resolve(&self, reference: &Reference) -> Result<Resolved> {
         self.repository(reference, Access::Pull)

@@ -132,6 +132,9 @@ pub enum Error {
         /// Its error.
         source: std::io::Error,
     },
+    /// The content to send could not be read. Whoever reads it has been patient already, so sending it again is of no use.
+    #[error(transparent)]
+    Source(Box<Error>),
     /// A part of the work ended without a result.
     #[error("{0} was interrupted")]
     Interrupted(String),

@@ -60,6 +60,13 @@ pub enum Event {
         /// How long.
         wait: Duration,
     },
+    /// The same wait, told every second.
+    StillWaiting {
+        /// The host.
+        host: String,
+        /// What is left of it.
+        left: Duration,
+    },
 }
 
 /// How a blob got to its place.

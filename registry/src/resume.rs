@@ -29,19 +29,22 @@ struct Position {
     fruitless: u32,
 }
 
-/// The bytes of a blob from `offset` on. Its first request has been answered when this returns; breaks after that are mended.
+/// The bytes of a blob from `offset` on. An answer that is no for good is given at once; breaks, of the first request too, are mended.
 pub(crate) async fn open(
     repository: Arc<dyn Repository>,
     blob: Descriptor,
     offset: u64,
 ) -> Result<ByteStream> {
-    let stream = repository.blob(&blob, offset).await?;
+    let stream = match repository.blob(&blob, offset).await {
+        Err(error) if error.is_transient() => None,
+        opened => Some(opened?),
+    };
     let position = Position {
         repository,
         blob,
         at: offset,
-        stream: Some(stream),
-        fruitless: 0,
+        fruitless: u32::from(stream.is_none()),
+        stream,
     };
     let pieces = stream::unfold(Some(position), |position| async {
         let mut position = position?;

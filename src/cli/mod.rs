@@ -41,7 +41,7 @@ pub use network::{
 pub use nouns::{BuilderGroup, DfArgs, ImageGroup, SystemGroup};
 pub use outputs::{AcceptedArgs, InspectBuildArgs, OutputArgs};
 pub use prune::{PruneArgs, PruneScope};
-pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, TlsArgs};
+pub use registry::{LoginArgs, LogoutArgs, OneSideArgs, PullArgs, PushArgs, TlsArgs};
 pub use sources::SourceArgs;
 pub use tools::{
     CallArgs, CheckArgs, DebugArgs, DebugCommand, ExpandArgs, FormatArgs, LaunchBenchArgs,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use kiln_registry::{UploadWay, parse_size};
 
 use super::ProgressMode;
@@ -53,6 +53,20 @@ fn parse_rate(text: &str) -> Result<u64, String> {
     rate.ok_or_else(|| "a rate is a number of bytes, or a number with k, m or g".to_owned())
 }
 
+/// How the registry of one image is reached, by the words of podman and skopeo.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OneSideArgs {
+    /// Credentials for the image's registry; `kiln login` keeps them out of the shell's history
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub creds: Option<String>,
+    /// Whether the image's registry needs TLS with a certificate that holds
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub tls_verify: Option<bool>,
+    /// Folder with certificates for the image's registry: *.crt, and *.cert with *.key
+    #[arg(long, value_name = "DIR")]
+    pub cert_dir: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct PushArgs {
     /// Images to push
@@ -64,6 +78,8 @@ pub struct PushArgs {
     /// How progress is shown
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
+    #[command(flatten)]
+    pub side: OneSideArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
 }
@@ -82,6 +98,8 @@ pub struct PullArgs {
     /// How progress is shown
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
+    #[command(flatten)]
+    pub side: OneSideArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
 }

@@ -250,7 +250,11 @@ fn registry_failure(
     reference: &kiln_store::Reference,
 ) -> CommandError {
     let unauthorized = matches!(error, kiln_registry::Error::Unauthorized { .. });
+    let limited = matches!(error, kiln_registry::Error::RateLimited { .. });
     let failure = CommandError::from(error);
+    if limited {
+        return failure.hint("`--max-wait TIME` allows a longer wait");
+    }
     if unauthorized {
         return failure.hint(format!(
             "`kiln login {}` stores credentials",

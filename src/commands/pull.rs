@@ -16,11 +16,14 @@ use crate::settings::Settings;
 /// Downloads images.
 pub fn run(args: &PullArgs, settings: &Settings) -> Result<u8, CommandError> {
     let host = Host::new(settings, &args.tls)?;
-    for name in &args.images {
-        let reference: Reference = name.parse()?;
+    let images = args.images.iter().map(|name| Ok(name.parse()?));
+    let images = images.collect::<Result<Vec<Reference>, CommandError>>()?;
+    host.reach(&images, &args.side)?;
+    for (written, reference) in args.images.iter().zip(&images) {
+        let reference = &by_alias(&host, written)?.unwrap_or_else(|| reference.clone());
         pull(
             &host,
-            &reference,
+            reference,
             args.platform.as_deref(),
             args.progress,
             args.quiet,
@@ -28,6 +31,17 @@ pub fn run(args: &PullArgs, settings: &Settings) -> Result<u8, CommandError> {
         output::data(&format!("{}\n", reference.clone().with_default_tag()))?;
     }
     Ok(0)
+}
+
+/// What a short name stands for by the aliases of registries.conf, which podman and skopeo follow too. Names in Dockerfiles mean docker.io always.
+fn by_alias(host: &Host, name: &str) -> Result<Option<Reference>, CommandError> {
+    let end = name.find([':', '@']).unwrap_or(name.len());
+    let (short, rest) = name.split_at(end);
+    let Some((target, file)) = host.client()?.alias(short) else {
+        return Ok(None);
+    };
+    output::talk(&format!("{short} is {target} by an alias in {file}"));
+    Ok(Some(format!("{target}{rest}").parse()?))
 }
 
 /// Downloads one image into the store and gives it its name.

@@ -16,6 +16,9 @@ use crate::settings::Settings;
 /// Uploads images.
 pub fn run(args: &PushArgs, settings: &Settings) -> Result<u8, CommandError> {
     let host = Host::new(settings, &args.tls)?;
+    let images = args.images.iter().map(|name| Ok(name.parse()?));
+    let images = images.collect::<Result<Vec<Reference>, CommandError>>()?;
+    host.reach(&images, &args.side)?;
     for name in &args.images {
         let digest = push(&host, name, args.progress, args.quiet)?;
         output::data(&format!("{digest}\n"))?;

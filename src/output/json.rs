@@ -101,6 +101,9 @@ impl Renderer for Json {
             TransferEvent::Waiting { host, wait } => {
                 json!({"event": "waiting", "host": host, "seconds": wait.as_secs_f64()})
             }
+            TransferEvent::StillWaiting { host, left } => {
+                json!({"event": "still-waiting", "host": host, "seconds": left.as_secs_f64()})
+            }
             _ => return,
         };
         self.write(&value);

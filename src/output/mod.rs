@@ -10,7 +10,7 @@ mod total;
 mod tty;
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kiln_builder::{Event as BuildEvent, Sink};
 use kiln_registry::Event as TransferEvent;
@@ -58,6 +58,26 @@ pub trait Renderer: Send + Sync {
     }
 }
 
+/// What shows the operation under way, for events that belong to none: a wait that a registry asks for is one.
+static CURRENT: Mutex<Option<Weak<dyn Renderer>>> = Mutex::new(None);
+
+/// Shows an event that belongs to no single operation.
+pub fn notice(event: &TransferEvent) {
+    let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let renderer = current.as_ref().and_then(Weak::upgrade);
+    drop(current);
+    match (renderer, event) {
+        (Some(renderer), event) => renderer.transfer(event),
+        (None, TransferEvent::Waiting { host, wait }) => {
+            let seconds = wait.as_secs();
+            talk(&format!(
+                "{host} limits requests: waiting {seconds} seconds"
+            ));
+        }
+        (None, _) => {}
+    }
+}
+
 /// The chosen renderer, shared with the threads that work.
 #[derive(Clone)]
 pub struct Progress(Arc<dyn Renderer>);
@@ -76,6 +96,8 @@ impl Progress {
             ProgressMode::Auto if terminal => Arc::new(tty::Tty::new(explain)),
             ProgressMode::Auto => Arc::new(plain::Plain::new(explain)),
         };
+        let current = Arc::downgrade(&renderer);
+        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
         Self(renderer)
     }
 

@@ -33,6 +33,7 @@ struct Live {
     steps: HashMap<usize, (String, ProgressBar)>,
     blobs: HashMap<Digest, ProgressBar>,
     total: Total,
+    waits: HashMap<String, ProgressBar>,
 }
 
 impl Tty {
@@ -51,6 +52,23 @@ impl Tty {
 
     fn print(&self, line: &str) {
         let _ = self.screen.println(line);
+    }
+
+    /// What is left of a wait, as a line that goes away with it.
+    fn count_down(&self, host: &str, left: Duration) {
+        let known = self.live().waits.get(host).cloned();
+        let bar = known.unwrap_or_else(|| {
+            let bar = self.spinner(host);
+            self.live().waits.insert(host.to_owned(), bar.clone());
+            bar
+        });
+        let seconds = left.as_secs_f64().ceil();
+        bar.set_message(format!("limits requests: going on in {seconds} s"));
+        // The last word of a wait comes within its last second.
+        if left <= Duration::from_secs(1) {
+            bar.finish_and_clear();
+            self.live().waits.remove(host);
+        }
     }
 
     fn spinner(&self, name: &str) -> ProgressBar {
@@ -159,6 +177,7 @@ impl Renderer for Tty {
                     wait.as_secs()
                 ));
             }
+            TransferEvent::StillWaiting { host, left } => self.count_down(host, *left),
             _ => {}
         }
     }
@@ -169,6 +188,9 @@ impl Renderer for Tty {
 
     fn finish(&self) {
         let mut live = self.live();
+        for (_, bar) in live.waits.drain() {
+            bar.finish_and_clear();
+        }
         for (_, bar) in live.steps.drain().map(|(_, step)| step) {
             bar.finish_and_clear();
         }

@@ -10,6 +10,8 @@
     reason = "a test ends at the first surprise and says what it skips"
 )]
 
+#[path = "../fault_registry/mod.rs"]
+mod fault_registry;
 mod support;
 
 mod archives;
@@ -35,6 +37,7 @@ mod nested;
 mod outputs;
 mod prune;
 mod registry;
+mod resumed;
 mod sources;
 mod step_path;
 mod verify;

@@ -49,6 +49,8 @@ pub enum What {
     Html,
     /// The reply's body stops after so many bytes and the connection stays open.
     Stall(usize),
+    /// The reply's body comes byte by byte after so many bytes.
+    Crawl(usize),
     /// No reply at all, and the connection stays open.
     Silence,
     /// One byte of the reply's body is another.

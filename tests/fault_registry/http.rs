@@ -268,7 +268,9 @@ fn write_reply(
         return false;
     }
     let stop = match fault {
-        Some(What::CutReply(after) | What::Stall(after)) => (*after).min(reply.body.len()),
+        Some(What::CutReply(after) | What::Stall(after) | What::Crawl(after)) => {
+            (*after).min(reply.body.len())
+        }
         _ => reply.body.len(),
     };
     let body = if head.method == "HEAD" {
@@ -287,6 +289,16 @@ fn write_reply(
     match fault {
         Some(What::Stall(_)) => {
             hold(stream);
+            false
+        }
+        Some(What::Crawl(_)) => {
+            for byte in &reply.body[stop..] {
+                if stream.write_all(&[*byte]).is_err() {
+                    break;
+                }
+                // Not a deadline: it only keeps the bytes apart.
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
             false
         }
         Some(What::CutReply(_)) => {

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 use kiln_store::Digest;
 
 pub use fault::{Fault, On, What};
-pub use profile::{PROFILES, Profile};
+pub use profile::Profile;
 use state::{Place, State};
 
 /// A running registry; it stops with its value.

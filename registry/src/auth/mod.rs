@@ -185,6 +185,13 @@ impl Authenticator {
         used: Option<&HeaderValue>,
     ) -> Result<Option<HeaderValue>> {
         let found = self.credential(asking.repository).await?;
+        asking.transport.explain(|| match &found {
+            Some(found) => format!(
+                "{}: the credentials are those from {}",
+                self.registry, found.origin
+            ),
+            None => format!("{}: no credentials are known", self.registry),
+        });
         let credential = found.as_ref().map(|found| &found.credential);
         match (demand, credential) {
             (_, Some(Credential::Registry(token))) => {

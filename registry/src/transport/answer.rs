@@ -6,16 +6,21 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::error::{Error, Result, StatusError, chain, parse_error_body};
 
+use super::gate::Held;
 use super::meter::Meter;
 use super::redact::redact;
+use super::throttle::Throttle;
 
 /// The most of an error body that is read.
 const ERROR_BODY_LIMIT: u64 = 8 << 10;
+
+/// What must come within the time in which a body may stand still. Slower than any modem, it is a way to hold a client for ever.
+const CRAWL: u64 = 4 << 10;
 
 /// An answer whose body has not been read yet. It holds its place among the host's transfers until it is dropped.
 #[derive(Debug)]
@@ -26,7 +31,30 @@ pub(crate) struct Answer {
     pub(super) response: reqwest::Response,
     pub(super) meter: Arc<Meter>,
     pub(super) stall: Duration,
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) place: Option<Held>,
+    pub(super) throttle: Option<Arc<Throttle>>,
+    pub(super) pace: Pace,
+}
+
+/// How fast a body comes, by the time spent waiting for it.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Takes a piece in; false if the body only crawls.
+    fn moves(&mut self, waited: Duration, bytes: usize, limit: Duration) -> bool {
+        self.waited += waited;
+        self.bytes += bytes as u64;
+        if self.waited < limit {
+            return true;
+        }
+        let enough = self.bytes >= CRAWL;
+        *self = Self::default();
+        enough
+    }
 }
 
 impl Answer {
@@ -65,6 +93,7 @@ impl Answer {
 
     /// The next piece of the body.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let start = Instant::now();
         let chunk = match tokio::time::timeout(self.stall, self.response.chunk()).await {
             Ok(Ok(chunk)) => chunk,
             Ok(Err(error)) => {
@@ -75,20 +104,34 @@ impl Answer {
                     before_send: false,
                 });
             }
-            Err(_) => {
-                let what = "the transfer stood still";
-                return Err(Error::Timeout {
-                    method: self.method.clone(),
-                    url: self.shown_url(),
-                    what,
-                    after: self.stall,
-                });
-            }
+            Err(_) => return Err(self.stands_still()),
         };
-        if let Some(chunk) = &chunk {
-            self.meter.count_received(chunk.len());
+        match &chunk {
+            Some(chunk) => {
+                if !self.pace.moves(start.elapsed(), chunk.len(), self.stall) {
+                    return Err(self.stands_still());
+                }
+                self.meter.count_received(chunk.len());
+                if let Some(throttle) = &self.throttle {
+                    throttle.pass(chunk.len()).await;
+                }
+            }
+            None => {
+                if let Some(place) = &self.place {
+                    place.went_well();
+                }
+            }
         }
         Ok(chunk)
+    }
+
+    fn stands_still(&self) -> Error {
+        Error::Timeout {
+            method: self.method.clone(),
+            url: self.shown_url(),
+            what: "the transfer stood still",
+            after: self.stall,
+        }
     }
 
     /// The whole body, if it is not longer than `limit`.
@@ -141,6 +184,6 @@ impl Answer {
                 break;
             }
         }
-        drop(self.permit.take());
+        drop(self.place.take());
     }
 }

@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Method;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::connect::Class;
+use super::gate::{Gate, Held};
 
 /// Small requests under way to one host at once; they share an HTTP/2 connection where there is one.
 const METADATA_REQUESTS: usize = 32;
+
+/// How many times wider than at the beginning a gate may become.
+const WIDENING: usize = 3;
 
 /// The state of every host that was spoken to.
 #[derive(Debug)]
@@ -23,9 +26,9 @@ pub(crate) struct Hosts {
 /// The state of one host.
 #[derive(Debug)]
 pub(crate) struct HostState {
-    metadata: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    metadata: Arc<Gate>,
+    downloads: Arc<Gate>,
+    uploads: Arc<Gate>,
     paused_until: Mutex<Option<Instant>>,
 }
 
@@ -41,10 +44,11 @@ impl Hosts {
     pub(crate) fn get(&self, host: &str) -> Arc<HostState> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let state = hosts.entry(host.to_owned()).or_insert_with(|| {
+            let transfers = || Gate::new(self.transfers, self.transfers * WIDENING);
             Arc::new(HostState {
-                metadata: Arc::new(Semaphore::new(METADATA_REQUESTS)),
-                downloads: Arc::new(Semaphore::new(self.transfers)),
-                uploads: Arc::new(Semaphore::new(self.transfers)),
+                metadata: Gate::new(METADATA_REQUESTS, METADATA_REQUESTS * WIDENING),
+                downloads: transfers(),
+                uploads: transfers(),
                 paused_until: Mutex::new(None),
             })
         });
@@ -56,27 +60,31 @@ impl HostState {
     /// Waits for a place. `None` never happens: the semaphores are not closed.
     ///
     /// Downloads and uploads have places of their own: an upload that is fed by a download from the same host holds one of each.
-    pub(crate) async fn enter(
-        &self,
-        class: Class,
-        method: &Method,
-    ) -> Option<OwnedSemaphorePermit> {
-        let semaphore = match class {
+    pub(crate) async fn enter(&self, class: Class, method: &Method) -> Option<Held> {
+        let gate = match class {
             Class::Metadata => &self.metadata,
             Class::Bulk if *method == Method::GET => &self.downloads,
             Class::Bulk => &self.uploads,
         };
-        semaphore.clone().acquire_owned().await.ok()
+        gate.enter().await
     }
 
-    /// Lets nothing be sent to the host for a while; a longer pause already set stays.
-    pub(crate) fn pause(&self, wait: Duration) {
+    /// Lets nothing be sent to the host for a while, and less at once after that; a longer pause already set stays. True if there was none.
+    pub(crate) fn pause(&self, wait: Duration) -> bool {
+        // What was under way together is refused together: that counts once.
+        let first = self.pause_left().is_none();
+        if first {
+            for gate in [&self.metadata, &self.downloads, &self.uploads] {
+                gate.narrow();
+            }
+        }
         let until = Instant::now() + wait;
         let mut paused = self
             .paused_until
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *paused = Some(paused.map_or(until, |known| known.max(until)));
+        first
     }
 
     /// What is left of the pause.

@@ -10,18 +10,21 @@
 mod address;
 mod answer;
 mod connect;
+mod gate;
 mod hosts;
 mod meter;
 mod redact;
 mod request;
 mod retry;
 mod send;
+mod throttle;
+mod trace;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::StatusCode;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::error::{Error, Result, describe};
@@ -30,20 +33,24 @@ use crate::options::{ClientOptions, HostOptions};
 
 pub(crate) use address::{check as check_address, is_loopback, same_origin};
 pub(crate) use answer::Answer;
-use connect::Connections;
 pub(crate) use connect::Trust;
+use connect::{Class, Connections};
+pub(crate) use gate::Held;
 use hosts::Hosts;
 pub(crate) use meter::Meter;
 pub use meter::Traffic;
 pub(crate) use redact::redact;
 pub(crate) use request::{Payload, Request};
 pub(crate) use retry::{Backoff, Retry};
+use throttle::Throttle;
 
 /// Sends requests.
 pub(crate) struct Transport {
     options: Arc<ClientOptions>,
     connections: Connections,
     hosts: Hosts,
+    throttle: Option<Arc<Throttle>>,
+    numbers: trace::Numbers,
 }
 
 impl Transport {
@@ -51,6 +58,8 @@ impl Transport {
         Self {
             connections: Connections::new(options.clone()),
             hosts: Hosts::new(options.transfers_per_host),
+            throttle: options.limit_rate.map(|rate| Arc::new(Throttle::new(rate))),
+            numbers: trace::Numbers::default(),
             options,
         }
     }
@@ -62,6 +71,17 @@ impl Transport {
     /// Makes the settings of an endpoint known that differ from those of the options.
     pub(crate) fn know(&self, name: &str, settings: &HostOptions) {
         self.connections.know(name, settings);
+    }
+
+    /// A place among the uploads to the host of `url`, for all requests of one blob.
+    ///
+    /// A blob that is read from another registry holds a place there from its first request to its last. Were the upload to take its own anew for each
+    /// request, it could wait for those who wait for that one.
+    pub(crate) async fn upload_place(&self, url: &Url) -> Option<Held> {
+        self.hosts
+            .get(&host_key(url))
+            .enter(Class::Bulk, &Method::PUT)
+            .await
     }
 
     /// Says in the trace why something is done.
@@ -111,7 +131,7 @@ impl Transport {
                     }
                     let wait = asked.unwrap_or_default().max(self.backoff().wait(attempt));
                     if limited && waited + wait > self.options.longest_wait {
-                        return Err(self.too_long(&answer.url, asked, error));
+                        return Err(self.too_long(&answer.url, asked, error, &headers));
                     }
                     if limited {
                         waited += wait;
@@ -128,7 +148,11 @@ impl Transport {
                 {
                     return Err(error);
                 }
-                Err(_) => tokio::time::sleep(self.backoff().wait(attempt)).await,
+                Err(_) => {
+                    let wait = self.backoff().wait(attempt);
+                    self.explain(|| format!("attempt {attempt} failed: trying again in {wait:?}"));
+                    tokio::time::sleep(wait).await;
+                }
             }
             attempt += 1;
         }
@@ -140,6 +164,7 @@ impl Transport {
         url: &Url,
         asked: Option<Duration>,
         error: crate::error::StatusError,
+        headers: &HeaderMap,
     ) -> Error {
         match asked {
             Some(asked) => Error::RateLimited {
@@ -147,17 +172,38 @@ impl Transport {
                 asked,
                 allowed: self.options.longest_wait,
             },
-            None => Error::Status(Box::new(error)),
+            None => Error::Status(Box::new(retry::with_limit(error, headers))),
         }
     }
 
     fn pause(&self, url: &Url, wait: Duration, meter: &Meter) {
         let host = host_key(url);
-        self.hosts.get(&host).pause(wait);
+        let first = self.hosts.get(&host).pause(wait);
         meter.count_wait(wait);
+        self.explain(|| format!("{host} limits requests: waiting {wait:?}"));
         if let Some(notice) = &self.options.notice {
-            notice(Event::Waiting { host, wait });
+            notice(Event::Waiting {
+                host: host.clone(),
+                wait,
+            });
+            if first {
+                tokio::spawn(count_down(host, wait, notice.clone()));
+            }
         }
+    }
+}
+
+/// Tells every second how long a wait still is.
+async fn count_down(host: String, wait: Duration, notice: crate::options::Notice) {
+    const STEP: Duration = Duration::from_secs(1);
+    let mut left = wait;
+    while left > STEP {
+        tokio::time::sleep(STEP).await;
+        left -= STEP;
+        notice(Event::StillWaiting {
+            host: host.clone(),
+            left,
+        });
     }
 }
 

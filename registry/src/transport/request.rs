@@ -1,8 +1,8 @@
 //! A request as a value, so that it can be sent again.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) quick: bool,
     /// False to take a redirect as the answer.
     pub(crate) follow: bool,
+    /// True if the caller holds a place for it already.
+    pub(crate) placed: bool,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -58,6 +60,7 @@ impl Request {
             retry: Retry::Always,
             quick: true,
             follow: true,
+            placed: false,
             meter,
         }
     }
@@ -100,6 +103,13 @@ impl Request {
         self
     }
 
+    /// Takes no place among the host's transfers: the caller holds one.
+    #[must_use]
+    pub(crate) fn placed(mut self) -> Self {
+        self.placed = true;
+        self
+    }
+
     #[must_use]
     pub(crate) fn slow(mut self) -> Self {
         self.quick = false;
@@ -113,6 +123,8 @@ pub(crate) struct Departure {
     start: Instant,
     last_millis: AtomicU64,
     done: AtomicBool,
+    /// Why the content could not be read on.
+    failure: Mutex<Option<Error>>,
 }
 
 impl Departure {
@@ -121,6 +133,7 @@ impl Departure {
             start: Instant::now(),
             last_millis: AtomicU64::new(0),
             done: AtomicBool::new(false),
+            failure: Mutex::new(None),
         })
     }
 
@@ -134,6 +147,20 @@ impl Departure {
     pub(crate) fn finish(&self) {
         self.touch();
         self.done.store(true, Ordering::Relaxed);
+    }
+
+    /// The error of the content itself, if that was what ended the request.
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Notes the error and gives one that ends the request.
+    fn fail(&self, error: Error) -> Error {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        Error::Interrupted("reading the content to send".to_owned())
     }
 
     fn touch(&self) {
@@ -178,7 +205,7 @@ impl Stream for Departing {
                 this.departure.touch();
                 this.meter.count_sent(chunk.len());
                 let Some(left) = this.left.checked_sub(chunk.len() as u64) else {
-                    return Poll::Ready(Some(Err(wrong_length("more"))));
+                    return Poll::Ready(Some(Err(this.departure.fail(wrong_length("more")))));
                 };
                 this.left = left;
                 if left == 0 {
@@ -186,12 +213,15 @@ impl Stream for Departing {
                 }
                 Poll::Ready(Some(Ok(chunk)))
             }
-            Poll::Ready(None) if this.left > 0 => Poll::Ready(Some(Err(wrong_length("fewer")))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.departure.fail(error)))),
+            Poll::Ready(None) if this.left > 0 => {
+                Poll::Ready(Some(Err(this.departure.fail(wrong_length("fewer")))))
+            }
             Poll::Ready(None) => {
                 this.departure.finish();
                 Poll::Ready(None)
             }
-            other => other,
+            Poll::Pending => Poll::Pending,
         }
     }
 }

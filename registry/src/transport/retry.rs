@@ -4,7 +4,9 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
+
+use crate::error::{OciError, StatusError};
 
 /// How a request may be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,19 +70,62 @@ pub(crate) fn is_refusal(status: StatusCode) -> bool {
 
 /// How long the server asks to wait, from any header or body text that says so.
 pub(crate) fn asked_wait(headers: &HeaderMap, body: &str, now: SystemTime) -> Option<Duration> {
-    let header = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok());
-    header
-        .and_then(|text| parse_wait(text, now))
+    let named = |name: &str| parse_wait(headers.get(name)?.to_str().ok()?, now);
+    WAIT_HEADERS
+        .iter()
+        .find_map(|name| named(name))
         .or_else(|| wait_in_text(body, now))
+}
+
+/// Headers that say how long to wait or until when, the standard one first. Docker Hub's hold the second since 1970.
+const WAIT_HEADERS: [&str; 4] = [
+    "retry-after",
+    "x-retry-after",
+    "ratelimit-reset",
+    "x-ratelimit-reset",
+];
+
+/// Numbers from here on are points in time: as a wait it would be 31 years.
+const FIRST_POINT: f64 = 1e9;
+
+/// An error with what the registry says of its limit: `ratelimit-limit: 100;w=21600`.
+pub(crate) fn with_limit(mut error: StatusError, headers: &HeaderMap) -> StatusError {
+    let text = headers
+        .get("ratelimit-limit")
+        .and_then(|value| value.to_str().ok());
+    let limit = text.and_then(|text| {
+        let (count, rest) = text.split_once(";w=")?;
+        let seconds: u64 = rest.trim().parse().ok()?;
+        Some((count.trim().parse::<u64>().ok()?, seconds))
+    });
+    if let Some((count, seconds)) = limit {
+        let window = match seconds {
+            seconds if seconds % 3600 == 0 => format!("{} hours", seconds / 3600),
+            seconds => format!("{seconds} seconds"),
+        };
+        if error.errors.is_empty() && !error.body.is_empty() {
+            error.errors.push(OciError {
+                message: std::mem::take(&mut error.body),
+                ..OciError::default()
+            });
+        }
+        error.errors.push(OciError {
+            message: format!("it allows {count} requests in {window}"),
+            ..OciError::default()
+        });
+    }
+    error
 }
 
 /// The value of a Retry-After: seconds (also with a fraction), an HTTP date, or a number with a unit.
 pub(crate) fn parse_wait(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim().trim_matches('"');
-    if let Ok(seconds) = text.parse::<f64>() {
-        return duration(seconds);
+    if let Ok(number) = text.parse::<f64>() {
+        if number < FIRST_POINT || !number.is_finite() {
+            return duration(number);
+        }
+        let point = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        return duration((number - point.as_secs_f64()).max(0.0));
     }
     if let Some(wait) = parse_with_units(text) {
         return Some(wait);
@@ -150,6 +195,7 @@ fn duration(seconds: f64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reqwest::header::HeaderValue;
 
     #[test]
     fn retry_after_in_all_forms() {
@@ -164,6 +210,11 @@ mod tests {
         assert_eq!(millis("5 seconds"), Some(5_000_000));
         assert_eq!(millis("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10_000_000));
         assert_eq!(millis("Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
+        // Docker Hub's own: a point in time.
+        let point = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+        let until = |text: &str| parse_wait(text, point);
+        assert_eq!(until("1900000030"), Some(Duration::from_secs(30)));
+        assert_eq!(until("1800000000"), Some(Duration::ZERO));
         for wrong in ["", "-3", "soon", "NaN", "inf", "1e300", "5 lightyears"] {
             assert_eq!(millis(wrong), None, "{wrong}");
         }
@@ -182,6 +233,34 @@ mod tests {
             Some(Duration::from_secs(3))
         );
         assert_eq!(asked_wait(&HeaderMap::new(), "slow down", now), None);
+    }
+
+    #[test]
+    fn headers_of_limits() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+        let wait = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            asked_wait(&headers, "", now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait("retry-after", "7"), Some(7));
+        assert_eq!(wait("x-retry-after", "1900000060"), Some(60));
+        assert_eq!(wait("x-ratelimit-reset", "1900000061"), Some(61));
+        assert_eq!(wait("ratelimit-reset", "12"), Some(12));
+        assert_eq!(wait("ratelimit-remaining", "0;w=21600"), None);
+        let mut headers = HeaderMap::new();
+        headers.insert("ratelimit-limit", HeaderValue::from_static("100;w=21600"));
+        let error = StatusError {
+            method: reqwest::Method::GET,
+            url: "https://x/".to_owned(),
+            status: StatusCode::TOO_MANY_REQUESTS,
+            errors: Vec::new(),
+            body: String::new(),
+        };
+        assert_eq!(
+            with_limit(error, &headers).to_string(),
+            "GET https://x/: 429 Too Many Requests: it allows 100 requests in 6 hours"
+        );
     }
 
     #[test]

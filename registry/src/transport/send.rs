@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::error::{Error, Result, chain};
 
 use super::address::{self, same_origin};
-use super::answer::Answer;
-use super::connect::{Class, Trust};
+use super::answer::{Answer, Pace};
+use super::connect::Trust;
+use super::gate::Held;
 use super::hosts::HostState;
 use super::redact::redact;
 use super::request::{Departing, Departure, Payload, Request};
-use super::{Transport, host_key};
+use super::throttle::throttled;
+use super::{Transport, host_key, trace};
 
 impl Transport {
     /// Sends a request and follows where it is sent on to.
@@ -67,7 +68,7 @@ impl Transport {
         trust: &Trust,
     ) -> Result<Answer> {
         let host = self.hosts.get(&host_key(url));
-        let permit = self.enter(&host, request.class, method).await;
+        let place = self.enter(&host, request, method).await;
         let client = self.connections.client(url, request.class, trust)?;
         let mut outgoing = reqwest::Request::new(method.clone(), url.clone());
         *outgoing.headers_mut() = request.headers.clone();
@@ -79,11 +80,20 @@ impl Transport {
             outgoing.headers_mut().insert(AUTHORIZATION, value.clone());
         }
         let departure = Departure::new();
-        attach(&mut outgoing, request, &departure).await?;
+        self.attach(&mut outgoing, request, &departure).await?;
         request.meter.count_request();
-        let response = self
-            .watch(client.execute(outgoing), request, method, url, &departure)
-            .await?;
+        let number = self.numbers.next();
+        self.explain(|| trace::request(number, method, url, outgoing.headers()));
+        let start = Instant::now();
+        let watched = self.watch(client.execute(outgoing), request, method, url, &departure);
+        let response = match watched.await {
+            Ok(response) => response,
+            Err(error) => {
+                self.explain(|| format!("#{number} failed: {error}"));
+                return Err(error);
+            }
+        };
+        self.explain(|| trace::answer(number, url, &response, start.elapsed()));
         let stall = self.options.timeouts.stall;
         Ok(Answer {
             method: method.clone(),
@@ -91,24 +101,24 @@ impl Transport {
             response,
             meter: request.meter.clone(),
             stall,
-            permit,
+            place,
+            throttle: self.throttle.clone(),
+            pace: Pace::default(),
         })
     }
 
     /// A place among the host's requests, outside of its pauses.
-    async fn enter(
-        &self,
-        host: &HostState,
-        class: Class,
-        method: &Method,
-    ) -> Option<OwnedSemaphorePermit> {
+    async fn enter(&self, host: &HostState, request: &Request, method: &Method) -> Option<Held> {
         loop {
             if let Some(left) = host.pause_left() {
                 tokio::time::sleep(left).await;
             }
-            let permit = host.enter(class, method).await;
+            if request.placed {
+                return None;
+            }
+            let place = host.enter(request.class, method).await;
             if host.pause_left().is_none() {
-                return permit;
+                return place;
             }
         }
     }
@@ -140,6 +150,9 @@ impl Transport {
             match tokio::time::timeout_at(deadline, sending.as_mut()).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => {
+                    if let Some(failure) = departure.take_failure() {
+                        return Err(Error::Source(Box::new(failure)));
+                    }
                     let before_send = error.is_connect();
                     let reason = reason(&error.without_url(), before_send);
                     return Err(Error::Network {
@@ -161,44 +174,49 @@ impl Transport {
             }
         }
     }
-}
 
-/// Puts the payload into the outgoing request.
-async fn attach(
-    outgoing: &mut reqwest::Request,
-    request: &Request,
-    departure: &Arc<Departure>,
-) -> Result<()> {
-    let has_body = matches!(
-        *outgoing.method(),
-        Method::POST | Method::PUT | Method::PATCH
-    );
-    let length = match &request.payload {
-        _ if !has_body => 0,
-        Payload::None => 0,
-        Payload::Bytes(bytes) => bytes.len() as u64,
-        Payload::Blob(blob) => blob.size(),
-    };
-    if has_body {
-        // Some registries answer 411 even to an empty body without its length.
-        outgoing
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    match &request.payload {
-        Payload::Blob(blob) if length > 0 => {
-            let stream = blob.open(0).await?;
-            let body = Departing::new(stream, length, departure.clone(), request.meter.clone());
-            *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(body));
+    /// Puts the payload into the outgoing request.
+    async fn attach(
+        &self,
+        outgoing: &mut reqwest::Request,
+        request: &Request,
+        departure: &Arc<Departure>,
+    ) -> Result<()> {
+        let has_body = matches!(
+            *outgoing.method(),
+            Method::POST | Method::PUT | Method::PATCH
+        );
+        let length = match &request.payload {
+            _ if !has_body => 0,
+            Payload::None => 0,
+            Payload::Bytes(bytes) => bytes.len() as u64,
+            Payload::Blob(blob) => blob.size(),
+        };
+        if has_body {
+            // Some registries answer 411 even to an empty body without its length.
+            outgoing
+                .headers_mut()
+                .insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        Payload::Bytes(bytes) if length > 0 => {
-            request.meter.count_sent(bytes.len());
-            *outgoing.body_mut() = Some(reqwest::Body::from(bytes.clone()));
-            departure.finish();
+        match &request.payload {
+            Payload::Blob(blob) if length > 0 => {
+                let opened = blob.open(0).await;
+                let mut stream = opened.map_err(|error| Error::Source(Box::new(error)))?;
+                if let Some(throttle) = &self.throttle {
+                    stream = throttled(stream, throttle.clone());
+                }
+                let body = Departing::new(stream, length, departure.clone(), request.meter.clone());
+                *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(body));
+            }
+            Payload::Bytes(bytes) if length > 0 => {
+                request.meter.count_sent(bytes.len());
+                *outgoing.body_mut() = Some(reqwest::Body::from(bytes.clone()));
+                departure.finish();
+            }
+            _ => departure.finish(),
         }
-        _ => departure.finish(),
+        Ok(())
     }
-    Ok(())
 }
 
 /// Where an answer sends us on to, if it does.

@@ -271,7 +271,7 @@ async fn copies() {
 #[tokio::test]
 async fn servers_that_fall_silent() {
     let image = TestImage::new(5, &[400_000, 10]);
-    for what in [What::Stall(100_000), What::Silence] {
+    for what in [What::Stall(100_000), What::Crawl(100_000), What::Silence] {
         let registry = seeded(&profile::DISTRIBUTION_3, &image);
         registry.fail(Fault::new(LARGE, what.clone()).times(2));
         let root = scratch();

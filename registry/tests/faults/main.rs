@@ -12,12 +12,14 @@ mod resume;
 
 #[path = "../support/mod.rs"]
 mod support;
+mod traces;
 mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault_registry::{Fault, FaultRegistry, On, PROFILES, Profile, What, profile};
+use fault_registry::profile::PROFILES;
+use fault_registry::{Fault, FaultRegistry, On, Profile, What, profile};
 use kiln_registry::{
     Access, Client, ClientOptions, HostOptions, ManifestName, Repository, Result, Timeouts, copy,
 };

@@ -53,11 +53,10 @@ impl Feed {
     async fn read(&self, offset: u64, length: u64) -> Result<ByteStream> {
         let mut reader = self.reader.clone().lock_owned().await;
         if reader.stream.is_none() || reader.position != offset {
-            *reader = Reader {
-                position: offset,
-                stream: Some(self.source.open(offset).await?),
-                left: Bytes::new(),
-            };
+            // Before the next one is opened: what it read from may serve one reader at a time.
+            *reader = Reader::default();
+            reader.stream = Some(self.source.open(offset).await?);
+            reader.position = offset;
         }
         Ok(stream::unfold((reader, length), next).boxed())
     }

@@ -54,6 +54,7 @@ impl RemoteRepository {
         let Begun::Session(mut session) = begun else {
             return Ok(Placed::Present);
         };
+        let place = self.host.transport().upload_place(&session.location).await;
         let feed = Feed::new(upload.source.clone());
         let mut climb = Climb {
             way: self.host.upload_way(),
@@ -65,6 +66,9 @@ impl RemoteRepository {
             let before = session.acknowledged;
             let sent = self.send_by(climb.way, &mut session, upload, &feed).await;
             let Err(error) = sent else {
+                if let Some(place) = place {
+                    place.went_well();
+                }
                 if climb.refused {
                     self.host.saw_upload_way(climb.way).await;
                 }

@@ -150,6 +150,7 @@ impl RemoteRepository {
     fn to_session(&self, method: Method, url: Url) -> Request {
         Request::new(method, url, self.meter.clone())
             .bulk()
+            .placed()
             .slow()
             .retry(Retry::Refused)
     }
