@@ -198,6 +198,7 @@ impl Host {
             images: Arc::new(RegistryImages::new(self.store.clone(), connect.clone())),
             cancel,
             shell: Some(Arc::new(crate::attach::shell)),
+            layer_made: None,
             logs: Some(crate::logs::directory(&self.settings.root)),
             resolv_conf: name_files()?.resolv_conf.into_bytes(),
             proxies: self.settings.proxies.variables.clone(),

@@ -206,6 +206,7 @@ fn run(
     }
     let needed = wanted(graph, &prepared, &targets);
     fetch_hits(&host.store, &imported, &prepared, &needed);
+    let in_result = below(graph, &targets);
     // Raised by the caller's flag, and by the first step that fails.
     let stop = Cancel::new();
     let raise = stop.clone();
@@ -225,6 +226,7 @@ fn run(
         layer_hashes: &layer_hashes,
         source_date_epoch: lowered.source_date_epoch,
         shell_at,
+        in_result: &in_result,
         imported: &imported,
         failure: Mutex::new(None),
         stop: &stop,
@@ -266,6 +268,19 @@ fn run(
         }
         Err(Stopped::Failed(_, error)) => Err(error),
     }
+}
+
+/// The vertices that these stand on, themselves included.
+fn below(graph: &Graph, targets: &[VertexId]) -> Vec<bool> {
+    let mut below = vec![false; graph.vertices.len()];
+    for target in targets {
+        let mut next = Some(*target);
+        while let Some(vertex) = next {
+            below[vertex] = true;
+            next = graph.vertices[vertex].root;
+        }
+    }
+    below
 }
 
 /// The steps that have results, with their keys.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_runtime::{Exit, Launcher, Spec};
-use kiln_store::{Image, Platform, Reference, Store};
+use kiln_store::{DiffId, Image, Platform, Reference, Store};
 
 use crate::cancel::Cancel;
 use crate::event::Sink;
@@ -19,6 +19,9 @@ pub type LauncherProvider = Arc<dyn Fn() -> Result<Launcher, String> + Send + Sy
 /// Runs a shell in the container of a step and gives the user's terminal to it, until it ends.
 pub type ShellRunner = Arc<dyn Fn(&Launcher, &Spec) -> Result<Exit, String> + Send + Sync>;
 
+/// Told of a layer that a step has just made. Called from the thread that works, so it must not block.
+pub type LayerHook = Arc<dyn Fn(&DiffId) + Send + Sync>;
+
 /// The machine's side of a build.
 #[derive(Clone)]
 pub struct Host {
@@ -30,6 +33,8 @@ pub struct Host {
     pub images: Arc<dyn Images>,
     /// How a shell in a step's container comes to be; none where nobody could use it.
     pub shell: Option<ShellRunner>,
+    /// Told of each new layer of the result as soon as it is made.
+    pub layer_made: Option<LayerHook>,
     /// Ends the build when it is raised.
     pub cancel: Cancel,
     /// The directory that whole logs of steps are written to.

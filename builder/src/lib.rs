@@ -42,7 +42,7 @@ pub use export::{
     Annotation, AnnotationLevel, BuiltTarget, Exported, FilesReport, ImageOptions, store_image,
     write_archive, write_directory,
 };
-pub use host::{Host, ImageError, Images, LauncherProvider, RemoteAccess, ShellRunner};
+pub use host::{Host, ImageError, Images, LauncherProvider, LayerHook, RemoteAccess, ShellRunner};
 pub use registry_images::{ClientProvider, RegistryImages};
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};
 pub use verify::{Difference, compare};

@@ -15,6 +15,7 @@ mod contexts;
 mod fields;
 mod outputs;
 mod results;
+mod shipping;
 mod steps;
 mod verify;
 mod why;
@@ -51,6 +52,11 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     }
     let lint = check::before_build(&source, &check_inputs(&request), settings)?;
     let (host, builder) = machine.get()?;
+    let shipping = shipping::Shipping::begin(host, &outputs);
+    let builder = &kiln_builder::Host {
+        layer_made: shipping.as_ref().map(shipping::Shipping::hook),
+        ..builder.clone()
+    };
     let progress = Progress::new(args.progress, args.quiet, args.explain);
     let started = std::time::Instant::now();
     let result = match args.inspect.verify {
@@ -68,6 +74,7 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
         check::remind(&lint);
     }
     let elapsed = started.elapsed();
+    drop(shipping);
     let told = results::write(args, host, &outputs, &built)?;
     caches::export(builder, &cache_targets, &built, args.quiet)?;
     host.settle_later()?;

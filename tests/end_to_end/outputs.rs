@@ -14,6 +14,7 @@ scenarios!(
     several_platforms_make_an_index,
     a_base_for_another_platform_is_refused,
     flags_are_checked,
+    layers_are_sent_while_later_steps_run,
 );
 
 const FILES: &str = "\
@@ -332,4 +333,62 @@ fn flags_are_checked(env: &TestEnv) {
     assert!(accepted.status.success(), "{}", accepted.stderr);
     assert!(accepted.stderr.contains("note: --builder has no effect"));
     assert!(Path::new(env.context()).is_dir());
+}
+
+/// The size of the layer that is waited for.
+const BIG: u64 = 300_000;
+
+/// Whether a file of this size lies below a directory.
+fn holds_big(directory: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return false;
+    };
+    entries.flatten().any(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => holds_big(&entry.path()),
+        Ok(meta) => entry.file_name() == "data" && meta.len() >= BIG,
+        Err(_) => false,
+    })
+}
+
+/// Answers `200` once the registry holds the layer, else `503`.
+fn answer(server: &std::net::TcpListener, registry: &Path) {
+    use std::io::{Read, Write};
+    for stream in server.incoming() {
+        let mut stream = stream.unwrap();
+        let mut request = [0; 512];
+        let length = stream.read(&mut request).unwrap();
+        let status = match holds_big(registry) {
+            true => "200 OK",
+            false => "503 Not Yet",
+        };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(answer.as_bytes()).unwrap();
+        if request[..length].starts_with(b"GET /end") {
+            return;
+        }
+    }
+}
+
+fn layers_are_sent_while_later_steps_run(env: &TestEnv) {
+    let name = env.remote("early:1");
+    let registry = env.scratch().path().join("registry");
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    // The second step ends well only once the layer of the first has arrived.
+    let dockerfile = format!(
+        "FROM base\nRUN head -c {BIG} /dev/urandom > /big\n\
+         RUN for i in $(seq 300); do wget -q -O /dev/null http://{address}/ && exit 0; sleep 0.05; done; exit 1\n"
+    );
+    let answering = std::thread::spawn(move || answer(&server, &registry));
+    let finished = env.build(
+        &dockerfile,
+        &["--network", "host", "--tag", &name, "--push"],
+    );
+    let mut end = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut end, b"GET /end HTTP/1.1\r\n\r\n").unwrap();
+    answering.join().unwrap();
+    assert!(finished.status.success(), "{}", finished.stderr);
+    env.kiln().delete_store().unwrap();
+    env.ok(&["pull", "--quiet", &name]);
+    assert_eq!(env.output_of(&name, "stat -c %s /big"), format!("{BIG}\n"));
 }

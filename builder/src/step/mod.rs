@@ -60,6 +60,8 @@ pub(crate) struct Engine<'a> {
     /// Hashes of files that lie in layers.
     pub(crate) layer_hashes: &'a IndexedHashes,
     pub(crate) source_date_epoch: Option<i64>,
+    /// The vertices whose layers are in the result.
+    pub(crate) in_result: &'a [bool],
     /// What other machines know of steps.
     pub(crate) imported: &'a Imported,
     /// The step in whose place the user wants a shell.
@@ -271,6 +273,14 @@ impl Engine<'_> {
     ) {
         let origin = &self.vertex(number).origin;
         let duration = began.elapsed();
+        if let (true, Outcome::Ran { .. }, Some(hook), Some(result)) = (
+            self.in_result[number],
+            &outcome,
+            &self.host.layer_made,
+            &result,
+        ) {
+            hook(&result.layer);
+        }
         self.events.event(Event::Finished {
             step: number,
             name: &origin.name,

@@ -87,6 +87,7 @@ impl Lab {
             images: Arc::new(NoImages),
             cancel: Cancel::new(),
             shell: None,
+            layer_made: None,
             logs: None,
             resolv_conf: Vec::new(),
             remote: kiln_builder::RemoteAccess::default(),

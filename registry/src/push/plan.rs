@@ -90,8 +90,8 @@ impl Plan {
             )?);
         }
         Ok(Self {
+            index: Some(follow(document, index, &images)?),
             images,
-            index: Some(document),
             single_platform: false,
         })
     }
@@ -238,6 +238,22 @@ impl PlannedImage {
         }
         Ok(())
     }
+}
+
+/// The index over these images: their manifests may have changed when they took on blobs that were made before.
+fn follow(document: Resolved, mut index: Index, images: &[PlannedImage]) -> Result<Resolved> {
+    let mut changed = false;
+    for (child, image) in index.manifests.iter_mut().zip(images) {
+        let new = &image.document.descriptor;
+        if child.digest != new.digest {
+            (child.digest, child.size) = (new.digest, new.size);
+            changed = true;
+        }
+    }
+    if !changed {
+        return Ok(document);
+    }
+    Ok(compose(index.media_type.as_deref(), index.to_bytes()?))
 }
 
 /// The descriptor of a layer with another blob in it; notes on the layer stay.

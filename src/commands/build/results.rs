@@ -9,7 +9,7 @@ use kiln_builder::{
     Built, BuiltTarget, Exported, FilesReport, StepReport, store_image, write_archive,
     write_directory,
 };
-use kiln_registry::{Layout, ManifestName, push_into};
+use kiln_registry::{ArchiveStyle, Layout, ManifestName, push_into};
 use kiln_store::{Compression, Digest, ManifestKind, Reference};
 use serde_json::{Value, json};
 
@@ -206,9 +206,7 @@ fn layout(
     let exported = store_image(&host.store, &built.targets, &options, &[])?;
     let digest = exported.descriptor.digest;
     let Some(folder) = destination.filter(|_| !tar) else {
-        return with_writer(destination, |writer| {
-            super::archives::oci(host, &digest, &image.names, writer)
-        });
+        return super::archives::write(host, ArchiveStyle::Oci, destination, &digest, &image.names);
     };
     fill_layout(host, folder, &digest, &image.names)?;
     if !args.quiet {
@@ -218,7 +216,7 @@ fn layout(
 }
 
 /// Puts an image of the store into a layout folder.
-pub fn fill_layout(
+fn fill_layout(
     host: &Host,
     folder: &Path,
     digest: &Digest,
@@ -253,9 +251,13 @@ fn docker_archive(
     options.kind = ManifestKind::Docker;
     options.compression.get_or_insert(Compression::None);
     let exported = store_image(&host.store, &built.targets, &options, &[])?;
-    with_writer(destination, |writer| {
-        super::archives::docker(host, &exported.descriptor.digest, &image.names, writer)
-    })?;
+    super::archives::write(
+        host,
+        ArchiveStyle::Docker,
+        destination,
+        &exported.descriptor.digest,
+        &image.names,
+    )?;
     if let (false, Some(destination)) = (args.quiet, destination) {
         output::talk(&format!("wrote {}", destination.display()));
     }
