@@ -34,6 +34,7 @@ mod isolation;
 mod keeping;
 mod known_holes;
 mod nested;
+mod networks;
 mod outputs;
 mod prune;
 mod registry;

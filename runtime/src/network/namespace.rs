@@ -1,19 +1,27 @@
 //! Network namespaces, made by a thread that ends up in nobody's way.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
 
 use super::device::Inside;
 use super::error::{Context, Error, Result};
 use super::netlink::Socket;
+use super::rules::{Chain, Hook, Match, Rule, Table, Verdict};
+use crate::container::Protocol;
 use crate::sys;
 
-/// Where containers ask for names: docker's, on which no program of the container listens.
+/// Where containers ask for names: docker's.
 pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+/// The settings that Docker gives a network namespace: all ports and ping for everybody.
+const SETTINGS: [(&str, &str); 2] = [
+    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
+    ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
+];
 /// The port of name servers.
 const DNS_PORT: u16 = 53;
 /// Questions over connections that wait to be accepted.
@@ -76,6 +84,14 @@ impl Namespace {
         route
             .set_up(LOOPBACK)
             .context(|| "bringing loopback up".to_owned())?;
+        for (setting, value) in SETTINGS {
+            match std::fs::write(setting, value) {
+                // Read-only in an outer container: what is not allowed there is not allowed here.
+                Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => other.context(|| format!("writing {setting}"))?,
+            }
+        }
         let sockets = if resolver {
             Some(resolver_sockets().context(|| format!("listening on {RESOLVER}"))?)
         } else {
@@ -159,14 +175,35 @@ fn route_socket() -> Result<Socket> {
     Socket::route().context(|| "opening a netlink socket".to_owned())
 }
 
+/// Sockets on ports that the kernel chooses, so that the container's own name server can have port 53 of every address; what is sent
+/// to that port of the resolver's address is redirected.
 fn resolver_sockets() -> Result<ResolverSockets, Errno> {
-    let address = SocketAddr::from((RESOLVER, DNS_PORT));
+    let address = SocketAddr::from((RESOLVER, 0));
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let udp = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
     bind(&udp, &address)?;
     let tcp = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     bind(&tcp, &address)?;
     listen(&tcp, BACKLOG)?;
+    let redirect = |socket: &OwnedFd, protocol| {
+        let to = getsockname(socket)?.try_into()?;
+        Ok(Rule {
+            matches: vec![
+                Match::Destination(RESOLVER.into()),
+                Match::Port(protocol, DNS_PORT),
+            ],
+            verdict: Verdict::Redirect(to),
+        })
+    };
+    let rules: Result<Vec<Rule>, Errno> = [(&udp, Protocol::Udp), (&tcp, Protocol::Tcp)]
+        .into_iter()
+        .map(|(socket, protocol)| redirect(socket, protocol))
+        .collect();
+    Table::open()?.replace(&[Chain {
+        name: "resolver".to_owned(),
+        hook: Hook::Output,
+        rules: rules?,
+    }])?;
     Ok(ResolverSockets { udp, tcp })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::confine::{self, Confinement};
 use super::mounts::{self, Attachments, c_string, constant};
-use super::{Operation, Plan, Preparation, Prepared, Site};
+use super::{KernelRoot, Operation, Plan, Preparation, Prepared, Site};
 use crate::{Expected, LaunchError, Network, Security, Spec, Stdio};
 
 /// Namespaces of every container; the network's comes with [`Network::None`], or is there already.
@@ -23,7 +23,11 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     let mut attached = Attachments::default();
     let mut namespaces = NAMESPACES;
     let expected = Expected {
-        network: spec.network.clone(),
+        // One that is joined comes later: what is prepared ahead is prepared before it is known.
+        network: match spec.network {
+            Network::Joined(_) => Network::Host,
+            ref other => other.clone(),
+        },
         security: spec.security,
         shm_size: spec.shm_size,
     };
@@ -33,10 +37,18 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     }
     let mut ahead = operations.len();
     if let Network::Joined(namespace) = &spec.network {
-        // Before anything is mounted: sysfs shows the devices of the namespace that it is mounted in.
         let namespace = attached.fd(Arc::clone(namespace));
-        operations.insert(0, Operation::Network { namespace });
-        ahead = 0;
+        let network = Operation::Network { namespace };
+        if spec.settings.is_empty() && spec.oom_score_adj.is_none() {
+            // A sysfs shows the devices of the namespace that it is mounted in: another one takes the place of the first.
+            let cgroup = site.own_cgroup || spec.cgroup.is_some();
+            operations.push(network);
+            operations.extend(sys(site, spec.security, cgroup));
+        } else {
+            // Settings are written before /proc is protected, and into this namespace.
+            operations.insert(0, network);
+            ahead = 0;
+        }
     }
     operations.push(mounts::overlay(site, spec)?);
     operations.push(Operation::Assemble);
@@ -202,6 +214,28 @@ fn ahead(site: &Site, expected: &Expected, cgroup: bool) -> Vec<Operation> {
         operations.extend(mounts::masks(site));
     }
     operations.push(Operation::Session);
+    operations
+}
+
+/// A new sysfs as it is confined.
+fn sys(site: &Site, security: Security, cgroup: bool) -> Vec<Operation> {
+    let sandbox = security == Security::Sandbox;
+    let mut operations = vec![Operation::Sys {
+        read_only: sandbox,
+        cgroup,
+    }];
+    if sandbox {
+        let masks = mounts::masks(site).into_iter();
+        operations.extend(masks.filter(|mask| {
+            matches!(
+                mask,
+                Operation::Mask {
+                    root: KernelRoot::Sys,
+                    ..
+                }
+            )
+        }));
+    }
     operations
 }
 
