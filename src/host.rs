@@ -9,6 +9,7 @@ use anyhow::Context;
 use kiln_builder::{Cancel, ClientProvider, RegistryImages};
 use kiln_registry::{AuthFile, Client, ClientOptions, Credential, Credentials, Proxies};
 use kiln_runtime::container::HostFiles;
+use kiln_runtime::network::StepNetworks;
 use kiln_runtime::userns::{EnterError, EnterOptions, Entered, enter as enter_namespace};
 use kiln_runtime::{Expected, Launcher, LauncherOptions};
 use kiln_store::{OverlayXattrs, Reference, Store, StoreOptions};
@@ -187,6 +188,7 @@ impl Host {
                 .clone();
             Ok((client, runtime))
         });
+        let (files, networks) = self.step_networks()?;
         let cancel = Cancel::new();
         crate::terminal::on_interrupt({
             let cancel = cancel.clone();
@@ -200,10 +202,40 @@ impl Host {
             shell: Some(Arc::new(crate::attach::shell)),
             layer_made: None,
             logs: Some(crate::logs::directory(&self.settings.root)),
-            resolv_conf: name_files()?.resolv_conf.into_bytes(),
+            resolv_conf: files.resolv_conf.into_bytes(),
+            networks,
             proxies: self.settings.proxies.variables.clone(),
             remote: self.settings.remote.access(connect),
         })
+    }
+
+    /// Where steps get their networks from, and name files that are right for it: a resolver on the machine's loopback is none
+    /// for them.
+    fn step_networks(&self) -> anyhow::Result<(HostFiles, Option<StepNetworks>)> {
+        /// Where systemd's resolver, which listens on loopback, names those that it asks.
+        const BEHIND: &str = "/run/systemd/resolve/resolv.conf";
+        let mut files = name_files()?;
+        if !self.settings.is_root {
+            return Ok((files, None));
+        }
+        let hidden = |files: &HostFiles| {
+            let servers = files.name_servers();
+            servers.is_empty() || servers.iter().any(std::net::IpAddr::is_loopback)
+        };
+        let mut refusal = None;
+        if hidden(&files) {
+            let behind = HostFiles {
+                hosts: files.hosts.clone(),
+                resolv_conf: text_if_there(BEHIND)?,
+            };
+            if hidden(&behind) {
+                refusal = Some("the machine's name server listens on its loopback only".to_owned());
+            } else {
+                files = behind;
+            }
+        }
+        let networks = StepNetworks::new(self.store.root(), files.name_servers(), refusal);
+        Ok((files, Some(networks)))
     }
 
     /// The threads that talk to registries.

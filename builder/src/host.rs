@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kiln_runtime::network::StepNetworks;
 use kiln_runtime::{Exit, Launcher, Spec};
 use kiln_store::{DiffId, Image, Platform, Reference, Store};
 
@@ -41,6 +42,8 @@ pub struct Host {
     pub logs: Option<PathBuf>,
     /// The resolver configuration that steps see, normally the machine's own.
     pub resolv_conf: Vec<u8>,
+    /// Where steps get a network of their own from; without it, and where it has none, they use the machine's.
+    pub networks: Option<StepNetworks>,
     /// How files from elsewhere are reached.
     pub remote: RemoteAccess,
     /// Proxy variables of the machine (`http_proxy=...`), handed to steps and kept out of keys and images.

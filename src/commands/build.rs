@@ -64,6 +64,13 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
         false => kiln_builder::build(&request, builder, &progress).map_err(verify::Failure::Build),
     };
     progress.finish();
+    if let Some(reason) = builder
+        .networks
+        .as_ref()
+        .and_then(|networks| networks.refusal())
+    {
+        output::talk(&format!("notice: steps used the host's network: {reason}"));
+    }
     let shown = progress.shows_output();
     let built = result.map_err(|failed| match failed {
         verify::Failure::Build(error) => failure(&error, &source, shown),

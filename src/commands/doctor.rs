@@ -49,6 +49,21 @@ pub fn run(args: &FormatArgs) -> Result<u8, CommandError> {
         ),
     };
     findings.push(finding("landlock", scopes, &landlock));
+    let network = match kiln_runtime::network::ability() {
+        Ok(()) => finding(
+            "networks",
+            true,
+            "bridges with addresses, names and published ports",
+        ),
+        Err(missing) => finding(
+            "networks",
+            false,
+            &format!(
+                "{missing}: containers have loopback and published ports, steps the host's network"
+            ),
+        ),
+    };
+    findings.push(network);
     findings.push(finding("cgroups", true, &cgroups(&host.cgroups)));
     findings.push(finding("emulators", true, &emulators()));
     if !host.may_raise_limits {

@@ -57,6 +57,7 @@ impl Stage {
             layer_made: None,
             logs: None,
             resolv_conf: Vec::new(),
+            networks: None,
             remote: RemoteAccess::default(),
             proxies: Vec::new(),
         };

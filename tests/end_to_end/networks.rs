@@ -82,7 +82,22 @@ impl Hosts {
             ]));
             assert!(ip(&["-n", name, "link", "set", "eth0", "up"]));
         }
+        hosts.wait_for_the_cable();
         Some(hosts)
+    }
+
+    /// The kernel looks for carriers in its own time, and uses no IPv6 address before.
+    fn wait_for_the_cable(&self) {
+        let _listener = on(&self.host(), || TcpListener::bind(("::", 79)).unwrap());
+        let deadline = Instant::now() + LIMIT;
+        for address in HOST {
+            let to = SocketAddr::new(address.parse().unwrap(), 79);
+            let connect = move || TcpStream::connect_timeout(&to, PATIENCE).is_ok();
+            while !on(&self.client(), connect) {
+                assert!(Instant::now() < deadline, "{to} is not reached");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 
     /// Runs kiln on the host with containers.

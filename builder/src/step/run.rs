@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
+use kiln_runtime::network::StepNetwork;
 use kiln_runtime::{
     Capabilities, Child, Exit, Ids, Launcher, Network as Namespace, Process, Seccomp, Security,
     Spec, Stdio,
@@ -45,7 +46,11 @@ impl Engine<'_> {
             )
         })?;
         let mounts = self.mounted(number, run, inputs, &account)?;
-        let spec = self.spec(run, stack, tree, &account, &mounts);
+        let network = self.step_network(run)?;
+        let mut spec = self.spec(run, stack, tree, &account, &mounts);
+        if let Some(network) = &network {
+            spec.network = Namespace::Joined(network.namespace());
+        }
         let launcher = self.launcher()?;
         let log_path = self.log_path(number);
         let log = log_path.as_ref().map(|path| open_log(path)).transpose()?;
@@ -168,10 +173,24 @@ impl Engine<'_> {
         spec
     }
 
+    /// A network of the step's own, which is given back after it.
+    fn step_network(&self, run: &RunOp) -> Result<Option<StepNetwork>, BuildError> {
+        let networks = self.host.networks.as_ref();
+        match networks.filter(|_| run.network == Network::Default) {
+            Some(networks) => networks
+                .take(!run.insecure)
+                .map_err(|error| BuildError::host("cannot connect the step to a network", error)),
+            None => Ok(None),
+        }
+    }
+
     /// The launcher, started when the first step needs it.
     pub(super) fn launcher(&self) -> Result<Launcher, BuildError> {
         if let Some(launcher) = self.launcher.get() {
             return Ok(launcher.clone());
+        }
+        if let Some(networks) = &self.host.networks {
+            networks.warm();
         }
         let started = (self.host.launcher)()
             .map_err(|error| BuildError::host("cannot start the launcher of steps", error))?;

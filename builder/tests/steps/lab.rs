@@ -152,6 +152,7 @@ impl Lab {
             layer_made: None,
             logs: None,
             resolv_conf: Vec::new(),
+            networks: None,
             remote: kiln_builder::RemoteAccess::default(),
             proxies: Vec::new(),
         }

@@ -16,6 +16,7 @@
 //!
 //! Names of containers are answered by their monitors ([`resolver`]).
 
+mod ability;
 mod attach;
 mod bridge;
 mod device;
@@ -33,6 +34,7 @@ mod subnet;
 #[cfg(test)]
 mod tests;
 
+pub use ability::ability;
 pub(crate) use attach::{Attached, Who, Wish, attach, connect, release};
 pub(crate) use bridge::{Kernel, restore_rules};
 pub(crate) use endpoint::Lease;

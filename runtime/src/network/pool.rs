@@ -39,6 +39,8 @@ struct State {
     coming: Option<JoinHandle<Result<(Arc<OwnedFd>, Vec<Lease>)>>>,
     /// Why there are none.
     refused: Option<String>,
+    /// Whether a step wanted one.
+    asked: bool,
 }
 
 /// A namespace that one step uses; it goes back when it is dropped.
@@ -50,27 +52,39 @@ pub struct StepNetwork {
 }
 
 impl StepNetworks {
-    /// Namespaces on the default network of the store at `root`, of which the first is made in the background. `resolvers` are the
-    /// name servers that steps will ask.
-    pub fn start(root: &Path, resolvers: Vec<IpAddr>) -> Self {
-        let pool = Self {
+    /// Namespaces on the default network of the store at `root`. `resolvers` are the name servers that steps will ask; a
+    /// `refusal` says why there can be no namespaces at all.
+    pub fn new(root: &Path, resolvers: Vec<IpAddr>, refusal: Option<String>) -> Self {
+        let state = State {
+            refused: refusal,
+            ..State::default()
+        };
+        Self {
             inner: Arc::new(Inner {
                 root: root.to_owned(),
                 resolvers,
-                state: Mutex::default(),
+                state: Mutex::new(state),
             }),
-        };
-        let (root, resolvers) = (pool.inner.root.clone(), pool.inner.resolvers.clone());
+        }
+    }
+
+    /// Makes the first namespace in the background: a step is about to run.
+    pub fn warm(&self) {
+        let mut state = self.state();
+        if state.refused.is_some() || state.coming.is_some() || !state.leases.is_empty() {
+            return;
+        }
+        let (root, resolvers) = (self.inner.root.clone(), self.inner.resolvers.clone());
         let thread = std::thread::Builder::new().name("network".to_owned());
         // Where no thread can be had, the first step makes its own.
-        pool.state().coming = thread.spawn(move || make(&root, &resolvers)).ok();
-        pool
+        state.coming = thread.spawn(move || make(&root, &resolvers)).ok();
     }
 
     /// A namespace for a step; `None` where this machine has no bridges, see [`StepNetworks::refusal`].
     pub fn take(&self, reusable: bool) -> Result<Option<StepNetwork>> {
         let coming = {
             let mut state = self.state();
+            state.asked = true;
             if state.refused.is_some() {
                 return Ok(None);
             }
@@ -97,9 +111,10 @@ impl StepNetworks {
         }
     }
 
-    /// Why steps use the host's network.
+    /// Why steps have used the host's network, if some did.
     pub fn refusal(&self) -> Option<String> {
-        self.state().refused.clone()
+        let state = self.state();
+        state.refused.clone().filter(|_| state.asked)
     }
 
     fn lend(&self, namespace: Arc<OwnedFd>, reusable: bool) -> StepNetwork {
