@@ -345,7 +345,17 @@ pub struct PsArgs {
     /// Don't shorten
     #[arg(long)]
     pub no_trunc: bool,
-    /// Condition: `name=`, `status=`, `label=`, `ancestor=`, `id=`
+    /// Show the size of each container's own files
+    #[arg(long, short)]
+    pub size: bool,
+    /// Only the newest containers, whether they run or not
+    #[arg(long, short = 'n', value_name = "NUMBER", allow_hyphen_values = true)]
+    pub last: Option<i64>,
+    /// Only the newest container
+    #[arg(long, short)]
+    pub latest: bool,
+    /// Condition: `name=`, `status=`, `label=`, `ancestor=`, `id=`, `exited=`, `health=`, `volume=`, `network=`, `publish=`,
+    /// `expose=`, `before=`, `since=`
     #[arg(long, short, value_name = "FILTER")]
     pub filter: Vec<String>,
     /// `json`, `table` or a template such as `{{.ID}} {{.Names}}`

@@ -96,6 +96,57 @@ pub struct DiffArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Show it once
+    #[arg(long)]
+    pub no_stream: bool,
+    /// Also containers that do not run
+    #[arg(long, short)]
+    pub all: bool,
+    /// Don't shorten
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// `json`, `table` or a template such as `{{.Name}} {{.CPUPerc}}`
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Containers; all that run when missing
+    #[arg(value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// Memory in bytes, or with k, m, g
+    #[arg(long, short, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Memory and swap together; -1 is no limit of swap
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+    /// Number of processors, such as 1.5
+    #[arg(long, value_name = "NUMBER")]
+    pub cpus: Option<String>,
+    /// Weight beside other containers
+    #[arg(long, short, value_name = "SHARES")]
+    pub cpu_shares: Option<u64>,
+    /// Number of processes and threads
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub pids_limit: Option<i64>,
+    /// Start it again: `no`, `always`, `unless-stopped` or `on-failure[:N]`
+    #[arg(long, value_name = "POLICY")]
+    pub restart: Option<String>,
+    /// Containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct BootArgs {
+    /// Print a unit for systemd that starts them
+    #[arg(long)]
+    pub unit: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct ContainerPruneArgs {
     /// Condition: `until=`, `label=`, `label!=`
     #[arg(long, value_name = "FILTER")]
@@ -150,6 +201,14 @@ pub enum ContainerCommand {
     Port(PortArgs),
     /// Give a container another name
     Rename(RenameArgs),
+    /// Show what containers use
+    Stats(StatsArgs),
+    /// Change limits and restart policy
+    Update(UpdateArgs),
+    /// Freeze the processes of containers
+    Pause(ContainersArgs),
+    /// Let the processes of paused containers go on
+    Unpause(ContainersArgs),
     /// Copy files between a container and this machine
     Cp(CpArgs),
     /// Write the files of a container as a tar archive
@@ -183,6 +242,10 @@ impl ContainerCommand {
             Self::Top(args) => Command::Top(args),
             Self::Port(args) => Command::Port(args),
             Self::Rename(args) => Command::Rename(args),
+            Self::Stats(args) => Command::Stats(args),
+            Self::Update(args) => Command::Update(args),
+            Self::Pause(args) => Command::Pause(args),
+            Self::Unpause(args) => Command::Unpause(args),
             Self::Cp(args) => Command::Cp(args),
             Self::Export(args) => Command::Export(args),
             Self::Diff(args) => Command::Diff(args),

@@ -31,8 +31,8 @@ pub use copy::{
 };
 pub use images::{HistoryArgs, ImagesArgs, LoadArgs, RemoveImageArgs, SaveArgs, TagArgs};
 pub use life::{
-    AttachArgs, ContainerArgs, ContainerExportArgs, ContainerPruneArgs, CpArgs, DiffArgs, PortArgs,
-    RenameArgs, TopArgs,
+    AttachArgs, BootArgs, ContainerArgs, ContainerExportArgs, ContainerPruneArgs, CpArgs, DiffArgs,
+    PortArgs, RenameArgs, StatsArgs, TopArgs, UpdateArgs,
 };
 pub use network::{
     NetworkArgs, NetworkCommand, NetworkConnectArgs, NetworkCreateArgs, NetworkDisconnectArgs,
@@ -135,6 +135,16 @@ pub enum Command {
     Port(PortArgs),
     /// Give a container another name
     Rename(RenameArgs),
+    /// Show what containers use
+    Stats(StatsArgs),
+    /// Change limits and restart policy of containers
+    Update(UpdateArgs),
+    /// Freeze the processes of containers
+    Pause(ContainersArgs),
+    /// Let the processes of paused containers go on
+    Unpause(ContainersArgs),
+    /// Start the containers that run whenever this machine does
+    Boot(BootArgs),
     /// Copy files between a container and this machine
     Cp(CpArgs),
     /// Write the files of a container as a tar archive

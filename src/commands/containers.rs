@@ -3,15 +3,15 @@
 use std::io::Write;
 
 use kiln_runtime::container::{
-    Attach, Container, ContainerPort, Containers, Error, LogOptions, Moment, Status, Stream,
+    Attach, Container, ContainerPort, Containers, Error, LimitOptions, LogOptions, Moment, Status,
+    Stream, UpdateOptions,
 };
 use kiln_store::Digest;
-use serde_json::{Value, json};
 
 use super::run;
 use crate::cli::{
-    ContainerPruneArgs, ContainersArgs, DiffArgs, KillArgs, LogsArgs, PortArgs, PsArgs, RemoveArgs,
-    RenameArgs, StartArgs, StopArgs,
+    ContainerPruneArgs, ContainersArgs, DiffArgs, KillArgs, LogsArgs, PortArgs, RemoveArgs,
+    RenameArgs, StartArgs, StopArgs, UpdateArgs,
 };
 use crate::error::CommandError;
 use crate::format;
@@ -49,9 +49,17 @@ fn each_there(
     for name in names {
         let found = containers.find(name);
         let passes = absent == Absent::Passes && matches!(found, Err(Error::NotFound(_)));
-        let done = found
-            .map_err(CommandError::from)
-            .and_then(|container| act(&host, &containers, &container));
+        let done = match found {
+            Ok(container) => act(&host, &containers, &container),
+            Err(Error::Damaged { .. }) if absent == Absent::Passes => containers
+                .remove_damaged(name)
+                .map(drop)
+                .map_err(CommandError::from),
+            Err(error @ Error::Damaged { .. }) => {
+                Err(CommandError::from(error).hint("`kiln rm --force` removes the container"))
+            }
+            Err(error) => Err(error.into()),
+        };
         match done {
             Ok(()) => output::data(&format!("{name}\n"))?,
             Err(error) => {
@@ -120,7 +128,7 @@ pub fn kill(args: &KillArgs, settings: &Settings) -> Result<u8, CommandError> {
 
 /// Removes containers.
 pub fn remove(args: &RemoveArgs, settings: &Settings) -> Result<u8, CommandError> {
-    // Forcing is also meant for what may be gone already.
+    // Forcing is also meant for what may be gone already, or can't be read any more.
     let absent = if args.force {
         Absent::Passes
     } else {
@@ -243,123 +251,44 @@ pub fn wait(args: &ContainersArgs, settings: &Settings) -> Result<u8, CommandErr
     Ok(0)
 }
 
-/// Lists containers.
-pub fn list(args: &PsArgs, settings: &Settings) -> Result<u8, CommandError> {
-    let host = Host::local(settings)?;
-    let filters = args
-        .filter
-        .iter()
-        .map(|filter| Filter::parse(filter))
-        .collect::<Result<Vec<_>, _>>()?;
-    let by_status = filters
-        .iter()
-        .any(|filter| matches!(filter, Filter::Status(_)));
-    let now = Moment::now();
-    let mut rows = Vec::new();
-    for container in Containers::open(host.store.clone())?.list()? {
-        let state = container.state()?;
-        let shown = args.all || by_status || state.status == Status::Running;
-        let row = row(args, &container, &state, now);
-        if shown
-            && filters
-                .iter()
-                .all(|filter| filter.matches(&container, &row))
-        {
-            rows.push(row);
-        }
-    }
-    if args.quiet {
-        return super::print_rows(Some("{{.ID}}"), &[], &rows);
-    }
-    let columns = [
-        ("CONTAINER ID", "ID"),
-        ("IMAGE", "Image"),
-        ("COMMAND", "Command"),
-        ("CREATED", "RunningFor"),
-        ("STATUS", "Status"),
-        ("PORTS", "Ports"),
-        ("NAMES", "Names"),
-    ];
-    super::print_rows(args.format.as_deref(), &columns, &rows)
-}
-
-fn row(
-    args: &PsArgs,
-    container: &Container,
-    state: &kiln_runtime::container::State,
-    now: Moment,
-) -> Value {
-    /// Columns of a command that fit beside the others, as docker cuts them.
-    const WIDTH: usize = 20;
-    /// Digits of an ID that are shown.
-    const SHORT: usize = 12;
-    let config = container.config();
-    let mut command = container.command_text();
-    if !args.no_trunc && command.chars().count() > WIDTH {
-        command = command.chars().take(WIDTH - 1).chain(['…']).collect();
-    }
-    let id = container.id().as_str();
-    let labels: Vec<String> = config
-        .labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    let created = config.created.rfc3339();
-    json!({
-        "ID": if args.no_trunc { id } else { &id[..SHORT] },
-        "Image": config.image.reference,
-        "Command": format!("\"{command}\""),
-        "CreatedAt": created,
-        "RunningFor": super::ago(&created),
-        "Status": container.status_text(state, now),
-        "State": state.word(),
-        "Ports": container.ports_text(state),
-        "Names": container.name(),
-        "Labels": labels.join(","),
+/// Freezes containers.
+pub fn pause(args: &ContainersArgs, settings: &Settings) -> Result<u8, CommandError> {
+    each(settings, &args.containers, |_, _, container| {
+        Ok(container.pause()?)
     })
 }
 
-/// One condition of `ps --filter`.
-enum Filter {
-    Id(String),
-    Name(String),
-    Status(String),
-    Label(String),
-    Ancestor(String),
+/// Lets frozen containers go on.
+pub fn unpause(args: &ContainersArgs, settings: &Settings) -> Result<u8, CommandError> {
+    each(settings, &args.containers, |_, _, container| {
+        Ok(container.unpause()?)
+    })
 }
 
-impl Filter {
-    fn parse(text: &str) -> Result<Self, CommandError> {
-        let (key, value) = text.split_once('=').ok_or_else(|| {
-            CommandError::usage(format!(
-                "bad format of filter `{text}`: KEY=VALUE is expected"
-            ))
-        })?;
-        let value = value.to_owned();
-        match key {
-            "id" => Ok(Self::Id(value)),
-            "name" => Ok(Self::Name(value)),
-            "status" => Ok(Self::Status(value)),
-            "label" => Ok(Self::Label(value)),
-            "ancestor" => Ok(Self::Ancestor(value)),
-            other => Err(CommandError::usage(format!("invalid filter `{other}`"))
-                .hint("`id`, `name`, `status`, `label` and `ancestor` exist")),
-        }
+/// Changes limits and restart policies.
+pub fn update(args: &UpdateArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let options = UpdateOptions {
+        limits: LimitOptions {
+            memory: args.memory.clone(),
+            memory_swap: args.memory_swap.clone(),
+            cpus: args.cpus.clone(),
+            cpu_shares: args.cpu_shares,
+            pids_limit: args.pids_limit,
+            ..LimitOptions::default()
+        },
+        restart: args.restart.clone(),
+    };
+    if options == UpdateOptions::default() {
+        return Err(CommandError::usage(
+            "you must provide one or more flags when using this command",
+        ));
     }
-
-    fn matches(&self, container: &Container, row: &Value) -> bool {
-        let config = container.config();
-        match self {
-            Self::Id(prefix) => container.id().as_str().starts_with(prefix.as_str()),
-            Self::Name(part) => container.name().contains(part.trim_start_matches('/')),
-            Self::Status(status) => row["State"] == *status,
-            Self::Label(label) => match label.split_once('=') {
-                Some((key, value)) => config.labels.get(key).is_some_and(|found| found == value),
-                None => config.labels.contains_key(label),
-            },
-            Self::Ancestor(image) => config.image.reference == *image,
+    each(settings, &args.containers, |_, _, container| {
+        for warning in container.update(&options)? {
+            output::talk(&format!("warning: {warning}"));
         }
-    }
+        Ok(())
+    })
 }
 
 /// Prints what a container wrote, its errors on standard error.

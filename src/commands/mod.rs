@@ -2,6 +2,7 @@
 
 mod archive;
 mod attach;
+mod boot;
 mod build;
 mod check;
 mod containers;
@@ -15,11 +16,13 @@ mod login;
 mod network;
 mod outline;
 mod prune;
+mod ps;
 mod pull;
 mod push;
 mod remote;
 mod run;
 mod save;
+mod stats;
 mod system;
 mod top;
 mod verify;
@@ -70,7 +73,12 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Container(args) => run(args.command.plain(), settings),
         Command::ContainerPrune(args) => containers::prune(&args, settings),
         Command::Wait(args) => containers::wait(&args, settings),
-        Command::Ps(args) => containers::list(&args, settings),
+        Command::Ps(args) => ps::run(&args, settings),
+        Command::Stats(args) => stats::run(&args, settings),
+        Command::Update(args) => containers::update(&args, settings),
+        Command::Pause(args) => containers::pause(&args, settings),
+        Command::Unpause(args) => containers::unpause(&args, settings),
+        Command::Boot(args) => boot::run(&args, settings),
         Command::Logs(args) => containers::logs(&args, settings),
         Command::Inspect(args) => inspect::run(&args, settings),
         Command::Network(args) => network::run(&args.command, settings),
@@ -129,6 +137,7 @@ impl Command {
             | Self::Verify(_)
             | Self::Settle
             | Self::Cp(_)
+            | Self::Boot(_)
             | Self::Export(_)
             | Self::Diff(_)
             | Self::ContainerPrune(_) => true,

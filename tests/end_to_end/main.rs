@@ -43,3 +43,4 @@ mod sources;
 mod step_path;
 mod verify;
 mod volumes;
+mod watched;

@@ -10,8 +10,11 @@ use rustix::fs::{FlockOperation, flock};
 use super::Containers;
 use super::config::Config;
 use super::containers::Container;
+use super::create::{LimitOptions, keeping};
 use super::error::{Context, Error, Result};
 use super::names;
+use super::policy::RestartPolicy;
+use super::state::Status;
 
 impl Container {
     /// Changes its configuration.
@@ -23,6 +26,63 @@ impl Container {
         edit(&mut config)?;
         config.write(&self.directory, true)?;
         Ok(config)
+    }
+}
+
+/// What `update` changes; what is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateOptions {
+    /// Limits.
+    pub limits: LimitOptions,
+    /// The restart policy.
+    pub restart: Option<String>,
+}
+
+impl Container {
+    /// Changes limits and restart policy, at once where that can be done. Gives what the user should know.
+    pub fn update(&self, options: &UpdateOptions) -> Result<Vec<String>> {
+        let new = keeping::limits(&options.limits)?;
+        let restart = options
+            .restart
+            .as_deref()
+            .map(RestartPolicy::parse)
+            .transpose()?;
+        let config = self.change(|config| {
+            let old = &mut config.limits;
+            old.memory = new.memory.or(old.memory);
+            old.swap = new.swap.or(old.swap);
+            old.cpu_quota = new.cpu_quota.or(old.cpu_quota);
+            old.cpu_shares = new.cpu_shares.or(old.cpu_shares);
+            old.processes = new.processes.or(old.processes);
+            if let Some(restart) = restart {
+                if config.auto_remove && restart != RestartPolicy::No {
+                    return Err(Error::Invalid(
+                        "Restart policy cannot be updated because AutoRemove is enabled for the container".to_owned(),
+                    ));
+                }
+                config.restart = restart;
+            }
+            Ok(())
+        })?;
+        let state = self.state()?;
+        if new.is_empty() || state.status != Status::Running {
+            return Ok(Vec::new());
+        }
+        let missing = match &state.cgroup {
+            Some(cgroup) => cgroup
+                .change(&config.limits)
+                .context(|| format!("changing the limits of container {}", config.name))?,
+            None => vec!["memory, cpu and pids"],
+        };
+        Ok(missing
+            .iter()
+            .map(|controller| {
+                format!(
+                    "limits of {controller} are in force from the next start of {}",
+                    config.name
+                )
+            })
+            .collect())
     }
 }
 

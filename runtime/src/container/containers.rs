@@ -117,7 +117,7 @@ impl Containers {
         self.store.root().join("containers").join(id.as_str())
     }
 
-    fn ids(&self) -> Result<Vec<ContainerId>> {
+    pub(super) fn ids(&self) -> Result<Vec<ContainerId>> {
         let directory = self.store.root().join("containers");
         let describe = || format!("reading {}", directory.display());
         let mut ids = Vec::new();
@@ -173,6 +173,11 @@ impl Container {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Whether it is still there.
+    pub fn exists(&self) -> bool {
+        self.directory.exists()
     }
 
     /// Its writable layer.

@@ -1,6 +1,6 @@
 //! Making a container: an image's configuration and the command line's wishes, combined by docker's rules.
 
-mod keeping;
+pub(super) mod keeping;
 mod options;
 mod settings;
 

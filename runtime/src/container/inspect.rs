@@ -203,6 +203,11 @@ impl Container {
         })
     }
 
+    /// The names of the networks that it is connected to.
+    pub fn network_names(&self) -> Vec<String> {
+        self.networks_json().keys().cloned().collect()
+    }
+
     /// The networks that it is connected to; when it does not run, those that it will be connected to.
     fn networks_json(&self) -> Map<String, Value> {
         let live = Networks::of(&self.root)

@@ -58,6 +58,9 @@ impl Container {
     /// Asks it to end, and kills it after `timeout` seconds (its own, or ten; -1 waits for ever). One that does not run is fine.
     pub fn stop(&self, timeout: Option<i64>, signal: Option<&str>) -> Result<()> {
         let signal = signal.map(parse_signal).transpose()?;
+        if self.state()?.paused {
+            self.unpause()?;
+        }
         let seconds =
             timeout.unwrap_or_else(|| i64::from(self.config.stop_timeout.unwrap_or(STOP_TIMEOUT)));
         let timeout = u64::try_from(seconds).ok().map(|seconds| {
@@ -219,6 +222,7 @@ impl Container {
         {
             cgroup.remove();
         }
+        self.remove_freezer();
         // Its name may have changed meanwhile.
         let config = Config::read(&self.directory).unwrap_or_else(|_| self.config.clone());
         removal::remove(self.root(), &config, volumes || self.config.auto_remove)

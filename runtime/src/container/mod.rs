@@ -22,11 +22,13 @@ mod config;
 mod containers;
 mod control;
 mod create;
+mod damaged;
 mod detach_keys;
 mod difference;
 mod environment;
 mod error;
 mod failure;
+mod freeze;
 mod id;
 mod image_tree;
 mod inspect;
@@ -55,13 +57,16 @@ mod signals;
 mod start;
 mod state;
 mod summary;
+mod usage;
 mod volumes;
 
+pub use changes::UpdateOptions;
 pub use config::{
     Config, DnsConfig, Given, ImageOrigin, MountConfig, MountOrigin, NetworkMode, ProcessConfig,
 };
 pub use containers::{Container, Containers};
 pub use create::{CreateOptions, Created, HealthOptions, LimitOptions};
+pub use damaged::DamagedContainer;
 pub use detach_keys::DetachKeys;
 pub use difference::Change;
 pub use error::{Error, Result};
@@ -81,4 +86,5 @@ pub use session::{Local, Session, SessionEnd, TerminalHandle};
 pub use signals::parse_signal;
 pub use start::{Attach, StartOptions};
 pub use state::{HealthEntry, HealthState, HealthStatus, Moment, ProcessIdentity, State, Status};
+pub use usage::Usage;
 pub use volumes::{Volume, Volumes};

@@ -146,6 +146,21 @@ impl Names {
         }
     }
 
+    /// All names of a container.
+    pub(crate) fn of(&self, id: &ContainerId) -> Result<Vec<String>> {
+        let describe = || format!("reading {}", self.directory.display());
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory).context(describe)? {
+            if let Some(name) = entry.context(describe)?.file_name().to_str()
+                && matches!(self.owner(name), Ok(Some(owner)) if owner == *id)
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// A random name that was free a moment ago.
     pub(crate) fn random(&self) -> Result<String> {
         for _ in 0..ATTEMPTS {

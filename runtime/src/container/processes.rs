@@ -25,8 +25,6 @@ pub struct ProcessStat {
     pub ticks: u64,
     /// When it was started, in ticks after the boot.
     pub started: u64,
-    /// Memory in use, in pages.
-    pub resident_pages: u64,
     /// Its threads.
     pub threads: u64,
 }
@@ -50,7 +48,6 @@ impl ProcessStat {
                 .and_then(|number| u64::try_from(number).ok())?,
             ticks: number(14)? + number(15)?,
             started: number(22)?,
-            resident_pages: number(24)?,
             threads: number(20)?,
         })
     }
@@ -116,7 +113,7 @@ mod tests {
             (42, 7, "a) R 1 (b")
         );
         assert_eq!((stat.ticks, stat.threads, stat.started), (15, 3, 99));
-        assert_eq!((stat.terminal, stat.resident_pages), (34816, 25));
+        assert_eq!(stat.terminal, 34816);
         assert_eq!(ProcessStat::parse("42 (x"), None);
     }
 

@@ -73,6 +73,8 @@ pub(crate) fn all_configs(root: &Path) -> Result<Vec<Config>> {
         match Config::read(&path) {
             Ok(config) => configs.push(config),
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            // One damaged record must not be in the way of all others: see `Containers::damaged`.
+            Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
     }

@@ -169,6 +169,7 @@ impl Containers {
         if let Some(left) = container.state()?.cgroup {
             left.remove();
         }
+        container.remove_freezer();
         let name = format!("kiln-{}", container.id());
         Ok(Cgroup::create(&name, &container.config().limits))
     }

@@ -24,7 +24,7 @@ const LEAST_MEMORY: u64 = 6 << 20;
 const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
 /// Limits of the container's cgroup.
-pub(super) fn limits(options: &LimitOptions) -> Result<Limits> {
+pub(in crate::container) fn limits(options: &LimitOptions) -> Result<Limits> {
     let size = |text: &Option<String>| text.as_deref().map(parse_size).transpose();
     let memory = size(&options.memory)?.filter(|bytes| *bytes > 0);
     if memory.is_some_and(|bytes| bytes < LEAST_MEMORY) {
