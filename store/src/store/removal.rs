@@ -149,7 +149,7 @@ mod tests {
         let tree = directory.path().join("tree");
         fs::create_dir_all(tree.join("closed/inner")).unwrap();
         for path in ["closed/inner", "closed"] {
-            fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0o000)).unwrap();
         }
         remove_counted(&tree).unwrap();
         assert!(!tree.exists());
