@@ -31,12 +31,15 @@ struct Inner {
     state: Mutex<State>,
 }
 
+/// A namespace, and what keeps its addresses.
+type Made = (Arc<OwnedFd>, Vec<Lease>);
+
 #[derive(Debug, Default)]
 struct State {
     free: Vec<Arc<OwnedFd>>,
     leases: Vec<Lease>,
     /// One that is being made.
-    coming: Option<JoinHandle<Result<(Arc<OwnedFd>, Vec<Lease>)>>>,
+    coming: Option<JoinHandle<Result<Made>>>,
     /// Why there are none.
     refused: Option<String>,
     /// Whether a step wanted one.
@@ -160,7 +163,7 @@ impl Drop for Inner {
     }
 }
 
-fn make(root: &Path, resolvers: &[IpAddr]) -> Result<(Arc<OwnedFd>, Vec<Lease>)> {
+fn make(root: &Path, resolvers: &[IpAddr]) -> Result<Made> {
     if crate::probe::in_user_namespace() {
         return Err(Error::Unavailable("bridges need root".to_owned()));
     }
