@@ -189,3 +189,18 @@ fn directories_that_are_no_layouts() {
             .contains("version 2.0.0")
     );
 }
+
+#[test]
+fn a_layout_that_was_begun_is_finished() {
+    for left in [&["blobs/sha256"][..], &["blobs/sha256", "index.json"]] {
+        let directory = scratch();
+        std::fs::create_dir_all(directory.path().join(left[0])).unwrap();
+        if left.len() > 1 {
+            std::fs::write(directory.path().join(".index.json.7"), "{").unwrap();
+            let index = r#"{"schemaVersion":2,"manifests":[]}"#;
+            std::fs::write(directory.path().join("index.json"), index).unwrap();
+        }
+        let layout = Layout::create(directory.path()).unwrap();
+        assert!(layout.entries().unwrap().is_empty());
+    }
+}

@@ -31,7 +31,29 @@ pub(super) fn read(root: &Path) -> Result<Index> {
 
 /// Writes the index of a new layout.
 pub(super) fn write_new(root: &Path) -> Result<()> {
-    write(root, &Index::new(ManifestKind::Oci, Vec::new()))
+    let empty = Index::new(ManifestKind::Oci, Vec::new()).to_bytes()?;
+    appear(root, NAME, &empty)
+}
+
+/// Whether a file or directory belongs to a layout that is not one yet.
+pub(super) fn is_beginning(name: &str) -> bool {
+    name == "blobs" || name == NAME || name == MARKER || name.starts_with('.')
+}
+
+/// Lets a file appear whole, unless it is there: then that one stays.
+pub(super) fn appear(root: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = root.join(name);
+    let making = root.join(format!(".{name}.{}", std::process::id()));
+    std::fs::write(&making, bytes).map_err(|error| Error::io(&making, error))?;
+    let appeared = match std::fs::hard_link(&making, &path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        // A file system without hard links: the last one stays.
+        Err(_) => std::fs::rename(&making, &path),
+        linked => linked,
+    };
+    // A name in the making that stays does no harm.
+    let _ = std::fs::remove_file(&making);
+    appeared.map_err(|error| Error::io(&path, error))
 }
 
 /// Changes the index while nobody else does.

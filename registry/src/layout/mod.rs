@@ -68,8 +68,11 @@ impl Layout {
     pub fn create(root: &Path) -> Result<Self> {
         let blobs = root.join("blobs/sha256");
         if !root.join(MARKER).exists() {
-            let occupied =
-                std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
+            // What a layout begins with is no obstacle: another process is making one, or was killed while it did.
+            let occupied = std::fs::read_dir(root).is_ok_and(|entries| {
+                let mut names = entries.flatten().map(|entry| entry.file_name());
+                names.any(|name| !index::is_beginning(&name.to_string_lossy()))
+            });
             if occupied {
                 return Err(Error::Options(format!(
                     "{} is neither empty nor an image layout: choose another directory",
@@ -78,8 +81,7 @@ impl Layout {
             }
             std::fs::create_dir_all(&blobs).map_err(|error| Error::io(&blobs, error))?;
             index::write_new(root)?;
-            let marker = root.join(MARKER);
-            std::fs::write(&marker, MARKER_CONTENT).map_err(|error| Error::io(&marker, error))?;
+            index::appear(root, MARKER, MARKER_CONTENT)?;
         }
         Self::open(root)
     }
