@@ -90,6 +90,9 @@ pub struct LaunchBenchArgs {
     /// Number of launches
     #[arg(long, short = 'n', default_value_t = 200)]
     pub count: usize,
+    /// `host`, or `none` for a network of its own
+    #[arg(long, value_name = "NETWORK", default_value = "host")]
+    pub network: String,
     /// Image whose root file system is used
     #[arg(value_name = "IMAGE")]
     pub image: String,

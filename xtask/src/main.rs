@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Task::Record(options) => record::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Time(options) => bench::time(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,7 +35,10 @@ pub fn bench(args: &LaunchBenchArgs, settings: &Settings) -> Result<u8, CommandE
             tree.work().to_owned(),
             process.clone(),
         );
-        spec.network = Network::Host;
+        spec.network = match args.network.as_str() {
+            "none" => Network::None,
+            _ => Network::Host,
+        };
         let measured = launcher.measure(&spec, null_streams()?)?;
         if !measured.exit.success() {
             let message = format!(
@@ -57,6 +60,7 @@ pub fn bench(args: &LaunchBenchArgs, settings: &Settings) -> Result<u8, CommandE
         .into_iter()
         .map(|(name, times)| (name.to_owned(), json!(microseconds(times, 50))))
         .collect();
+    let all: Vec<_> = totals.iter().map(|time| time.as_micros()).collect();
     let value = json!({
         "launches": args.count,
         "microseconds": {
@@ -66,6 +70,7 @@ pub fn bench(args: &LaunchBenchArgs, settings: &Settings) -> Result<u8, CommandE
             "p95": microseconds(totals, 95),
         },
         "parts": parts,
+        "times": all,
     });
     output::data(&format!("{value:#}\n"))?;
     Ok(0)

@@ -27,4 +27,7 @@ pub enum Task {
     Soak(soak::Options),
     /// Run every check: format, lints, unit tests, end-to-end tests
     Test(test::Options),
+    /// Print how long a command takes, again and again
+    #[command(hide = true)]
+    Time(bench::TimeOptions),
 }

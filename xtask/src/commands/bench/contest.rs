@@ -126,6 +126,11 @@ impl Invocation {
         command
     }
 
+    /// Runs it; it has to succeed. Returns its output.
+    pub fn output(&self, limit: Duration) -> Result<String> {
+        process::run(&mut self.command(&[]), limit).map(|finished| finished.stdout)
+    }
+
     /// Runs it; it has to succeed.
     pub fn run(&self) -> Result<Duration> {
         process::run(&mut self.command(&[]), LIMIT).map(|finished| finished.elapsed)
@@ -192,6 +197,11 @@ impl Contest {
     /// Keeps a namespace as long as the contest needs it.
     pub fn keep(&mut self, namespace: CgroupNamespace) {
         self.kept.push(namespace);
+    }
+
+    /// The namespace that was kept, if peers are measured.
+    pub fn namespace(&self) -> Option<&CgroupNamespace> {
+        self.kept.first()
     }
 
     /// The parts of `work`.

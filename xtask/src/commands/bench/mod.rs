@@ -5,6 +5,7 @@
 
 mod contest;
 mod language;
+mod launch;
 mod machine;
 mod peers;
 mod registries;
@@ -23,6 +24,7 @@ use crate::commands::dist;
 use crate::needs::{self, For};
 use crate::workspace;
 use contest::{Contest, Work};
+pub use launch::{TimeOptions, time};
 use peers::Ground;
 use registries::Registries;
 
@@ -47,6 +49,9 @@ pub struct Options {
     /// Print the table and leave docs/performance.md alone
     #[arg(long)]
     dry_run: bool,
+    /// Only print how long a step takes to launch
+    #[arg(long)]
+    launch: bool,
     /// Only work whose title holds this word
     #[arg(long, value_name = "WORD", requires = "dry_run")]
     only: Option<String>,
@@ -74,6 +79,11 @@ pub fn run(options: &Options) -> Result<()> {
     let registry = DockerRegistry::start(&identity, &scratch.directory("registry")?, None)?;
     let kiln = Kiln::install(&binary, &scratch, &identity)?;
     let ground = Ground::prepare(&scratch, &kiln, &registry)?;
+    if options.launch {
+        let namespace = peers::CgroupNamespace::enter(&scratch)?;
+        println!("{}", launch::measure(&ground, &kiln, &scratch, &namespace)?);
+        return Ok(());
+    }
     let mut contest = Contest::new(&scratch)?;
     peers::kiln(&mut contest, &ground, &kiln, "kiln");
     let user = if identity.is_root() {
@@ -94,7 +104,10 @@ pub fn run(options: &Options) -> Result<()> {
     for work in Work::ALL.into_iter().filter(|work| options.wants(*work)) {
         contest.play(work, options.rounds)?;
     }
-    let page = table::page(&contest, &missing, std::fs::metadata(&binary)?.len());
+    let mut page = table::page(&contest, &missing, std::fs::metadata(&binary)?.len());
+    if let Some(namespace) = contest.namespace().filter(|_| options.only.is_none()) {
+        page.push_str(&launch::measure(&ground, &kiln, &scratch, namespace)?);
+    }
     println!("{page}");
     if !options.dry_run {
         let path = workspace::root().join(PAGE);

@@ -63,6 +63,18 @@ impl Ground {
     }
 }
 
+impl Ground {
+    /// The base image in the registry.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The tree of the base image.
+    pub fn rootfs(&self) -> &Path {
+        &self.rootfs
+    }
+}
+
 /// Adds kiln on one store.
 pub fn kiln(contest: &mut Contest, ground: &Ground, kiln: &Kiln, tool: &str) {
     let (program, root) = (
@@ -244,7 +256,8 @@ pub struct CgroupNamespace {
 }
 
 impl CgroupNamespace {
-    fn enter(scratch: &Scratch) -> Result<Self> {
+    /// Makes it.
+    pub fn enter(scratch: &Scratch) -> Result<Self> {
         let ready = scratch.path().join("namespace");
         let script = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && touch \"$0\" && exec sleep infinity";
         let mut command = Command::new("unshare");
@@ -257,7 +270,8 @@ impl CgroupNamespace {
         Ok(Self { process })
     }
 
-    fn inside<W: Into<String>>(
+    /// A command line inside the namespace.
+    pub fn inside<W: Into<String>>(
         &self,
         identity: &Identity,
         words: impl IntoIterator<Item = W>,
