@@ -53,6 +53,12 @@ const PACKAGES: &[Package] = &[
         tasks: TESTS,
     },
     Package {
+        name: "qemu-user-static",
+        present: || has("qemu-aarch64-static"),
+        why: "runs a build step for another processor",
+        tasks: TESTS,
+    },
+    Package {
         name: "git",
         present: || has("git"),
         why: "repositories that builds take files from",
