@@ -168,24 +168,27 @@ fn anonymous_volumes(args: &PruneArgs, containers: &Containers) -> Result<(), Co
     Ok(())
 }
 
-/// Docker's words, with kiln's counts behind the sum.
+/// Docker's words, and kiln's counts for people.
 fn print(report: &PruneReport, dry_run: bool) -> Result<(), CommandError> {
     let mut text = String::new();
     for tag in &report.tags {
-        text.push_str(&format!("Untagged: {tag}\n"));
+        text.push_str(&format!("Untagged: {}\n", tag.familiar()));
     }
     for image in &report.images {
         text.push_str(&format!("Deleted: {image}\n"));
     }
     let word = if dry_run { "reclaimable" } else { "reclaimed" };
     text.push_str(&format!(
-        "Total {word} space: {} ({} images, {} cache records, {} layers, {} blobs)\n",
+        "Total {word} space: {}\n",
         format::size(report.bytes),
+    ));
+    output::data(&text)?;
+    output::talk(&format!(
+        "notice: {} images, {} cache records, {} layers, {} blobs",
         report.images.len(),
         report.records,
         report.directories,
         report.blobs,
     ));
-    output::data(&text)?;
     Ok(())
 }

@@ -108,7 +108,7 @@ fn removes_names_and_images(env: &TestEnv) {
     assert!(message.contains("has 2 names"), "{message}");
     assert_eq!(
         env.ok(&["rmi", "team/app:stable"]),
-        "Untagged: docker.io/team/app:stable\n"
+        "Untagged: team/app:stable\n"
     );
     env.ok(&["create", "--name", "user", "other:2"]);
     let message = env.fails(&["rmi", "other:2"]);
@@ -116,10 +116,7 @@ fn removes_names_and_images(env: &TestEnv) {
     env.ok(&["rm", "user"]);
     let removed = env.ok(&["rmi", "--no-prune", "other:2"]);
     let id = id.trim();
-    assert_eq!(
-        removed,
-        format!("Untagged: docker.io/library/other:2\nDeleted: {id}\n")
-    );
+    assert_eq!(removed, format!("Untagged: other:2\nDeleted: {id}\n"));
     // Several at once: those that can be removed are.
     let finished = env.run(&["rmi", "nothing", "team/app:1"]);
     assert_eq!(finished.code(), 1);

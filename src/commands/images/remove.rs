@@ -3,7 +3,7 @@
 use kiln_runtime::container::Containers;
 use kiln_store::{Digest, Reference};
 
-use super::require;
+use super::{find, require};
 use crate::cli::RemoveImageArgs;
 use crate::commands::containers::refuse_if_used;
 use crate::error::CommandError;
@@ -15,9 +15,11 @@ use crate::settings::Settings;
 pub fn remove(args: &RemoveImageArgs, settings: &Settings) -> Result<u8, CommandError> {
     let mut code = 0;
     for name in &args.images {
+        // Forcing is also meant for what may be gone already.
+        let passes = args.force && find(&Host::local(settings)?.store, name)?.is_none();
         if let Err(error) = remove_one(settings, name, args) {
             let _ = error.report();
-            code = 1;
+            code = if passes { code } else { 1 };
         }
     }
     Ok(code)
@@ -45,7 +47,7 @@ fn remove_one(settings: &Settings, name: &str, args: &RemoveImageArgs) -> Result
     let whole = named.is_empty() || others.is_empty();
     for tag in if named.is_empty() { others } else { named } {
         host.store.untag(tag)?;
-        output::data(&format!("Untagged: {tag}\n"))?;
+        output::data(&format!("Untagged: {}\n", tag.familiar()))?;
     }
     if whole {
         Containers::open(host.store.clone())?.release_left_pins()?;

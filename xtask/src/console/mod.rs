@@ -9,7 +9,7 @@
 //! ~ what kiln prints instead
 //! ```
 //!
-//! Standard output is kept as [`normalise`] leaves it; of what goes to standard error, only that something did. `cargo xtask record` writes
+//! Standard output is kept as [`normalise`] leaves it; of what goes to standard error, only whether it reports a failure. `cargo xtask record` writes
 //! the files from a real engine; the tests play them with kiln in its place.
 
 mod normalise;
@@ -23,6 +23,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 pub use normalise::normalise;
+
+/// What begins a line of kiln's on standard error that reports no failure.
+const REMARKS: &[&str] = &["notice: ", "note: ", "warning: ", "hint: "];
+
+/// What begins a remark that says what a session cannot be played without.
+const NEEDS: &str = "# needs ";
 
 /// The longest that one line may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -52,7 +58,7 @@ pub struct Entry {
 pub struct Outcome {
     /// Standard output, normalised.
     pub lines: Vec<String>,
-    /// Whether anything went to standard error.
+    /// Whether anything but remarks went to standard error.
     pub errors: bool,
     /// The exit code.
     pub code: i32,
@@ -64,6 +70,12 @@ impl Session {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("understand {}", path.display()))
+    }
+
+    /// What the session says that it needs.
+    pub fn needs(&self) -> Option<&str> {
+        let remarks = &self.entries.first()?.remarks;
+        remarks.iter().find_map(|remark| remark.strip_prefix(NEEDS))
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -124,7 +136,10 @@ impl Outcome {
                 .lines()
                 .map(|line| if line.is_empty() { "[empty]" } else { line }.to_owned())
                 .collect(),
-            errors: !finished.stderr.is_empty(),
+            errors: finished
+                .stderr
+                .lines()
+                .any(|line| !REMARKS.iter().any(|remark| line.starts_with(remark))),
             code: finished.code(),
         })
     }
