@@ -24,8 +24,14 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 pub use normalise::normalise;
 
-/// What begins a line of kiln's on standard error that reports no failure.
-const REMARKS: &[&str] = &["notice: ", "note: ", "warning: ", "hint: "];
+/// What begins a line on standard error that reports no failure, of kiln's and of later dockers'.
+const REMARKS: &[&str] = &[
+    "notice: ",
+    "note: ",
+    "warning: ",
+    "hint: ",
+    "Successfully copied ",
+];
 
 /// What begins a remark that says what a session cannot be played without.
 const NEEDS: &str = "# needs ";
