@@ -48,7 +48,16 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("pest", &["kiln-grammar"]),
     ("reqwest", &["kiln-registry"]),
     ("rusqlite", &["kiln-store"]),
-    ("tar", &["kiln-builder", "kiln-registry", "kiln-store"]),
+    // The runtime moves trees in and out of containers and volumes.
+    (
+        "tar",
+        &[
+            "kiln-builder",
+            "kiln-registry",
+            "kiln-runtime",
+            "kiln-store",
+        ],
+    ),
     ("tokio", &["kiln", "kiln-registry", "kiln-builder", "xtask"]),
 ];
 
