@@ -50,6 +50,8 @@ fn volumes_are_managed(env: &TestEnv) {
     ");
     assert_shown!(env, env.run(&["volume", "inspect", "none"]), @r"
     exit code 1
+    ----- stdout
+    []
     ----- stderr
     error: get none: no such volume
     ");
