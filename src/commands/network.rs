@@ -60,9 +60,9 @@ fn create(
     }
     if !settings.is_root {
         let message = "networks need root: an unprivileged user can have no bridges";
-        return Err(CommandError::usage(message)
-            .code(1)
-            .hint("containers of one user can share a network: `--network container:NAME`"));
+        return Err(CommandError::usage(message).code(1).hint(
+            "`-p` publishes ports of containers, `--network host` leaves one on the host's network",
+        ));
     }
     let options = NetworkOptions {
         subnets: args.subnet.clone(),

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -166,8 +167,16 @@ pub(crate) fn namespace_of(container: &Container) -> Result<OwnedFd> {
         }
     }
     let path = format!("/proc/{}/ns/net", init.pid);
-    let namespace = rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .context(|| format!("opening the network of container {}", container.name()))?;
+    let opened = rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    if let Err(Errno::ACCESS | Errno::PERM) = opened {
+        return Err(Error::Invalid(format!(
+            "cannot join the network of container {}: without root every container has a user namespace of its own, whose \
+             network others cannot enter; publish a port of it instead (`-p`)",
+            container.name()
+        )));
+    }
+    let namespace =
+        opened.context(|| format!("opening the network of container {}", container.name()))?;
     // The number was not given to another process meanwhile if this one is still there. No signal is sent.
     let alive = crate::sys::process::send_signal(std::os::fd::AsFd::as_fd(&pidfd), 0).is_ok();
     if alive {
