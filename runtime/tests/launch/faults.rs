@@ -251,7 +251,7 @@ fn refusals(context: &Context) {
         ),
         (
             "umount2",
-            "cannot let go of the old root: Operation not permitted",
+            "cannot switch to the root file system: Operation not permitted",
         ),
         ("chdir", "cannot leave /dev: Operation not permitted"),
         (
