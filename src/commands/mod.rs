@@ -8,6 +8,7 @@ mod check;
 mod containers;
 mod copy;
 mod cp;
+mod create_options;
 mod debug;
 mod doctor;
 mod images;
