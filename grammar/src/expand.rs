@@ -4,7 +4,9 @@
 //! positional and special parameters are always unset.
 
 mod lexer;
+mod lookup;
 mod pattern;
+mod substitution;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,8 +1,6 @@
 //! The lexer behind [`expand`](super::expand): one pass over a word, recursion only for `${name:-word}` and its like.
 
-use std::collections::BTreeSet;
-
-use super::pattern::Pattern;
+use super::lookup::Lookup;
 use super::words::{RawWord, Words};
 use super::{ExpandError, Expansion, Variables};
 
@@ -20,7 +18,7 @@ pub struct Lexer {
     raw_quotes: bool,
     raw_escapes: bool,
     skip_quotes: bool,
-    keep_unset: bool,
+    pub(super) keep_unset: bool,
 }
 
 impl Lexer {
@@ -133,58 +131,29 @@ impl Lexer {
     }
 }
 
-/// The variables and which of them were asked for.
-struct Lookup<'a, V: ?Sized> {
-    variables: &'a V,
-    used: BTreeSet<String>,
-    missing: BTreeSet<String>,
-}
-
-impl<'a, V: Variables + ?Sized> Lookup<'a, V> {
-    fn new(variables: &'a V) -> Self {
-        Self {
-            variables,
-            used: BTreeSet::new(),
-            missing: BTreeSet::new(),
-        }
-    }
-
-    fn get(&mut self, name: &str) -> Option<&'a str> {
-        let value = self.variables.value(name);
-        let seen = if value.is_some() {
-            &mut self.used
-        } else {
-            &mut self.missing
-        };
-        if !seen.contains(name) {
-            seen.insert(name.to_owned());
-        }
-        value
-    }
-}
-
-struct Run<'a, 'v, V: ?Sized> {
-    lexer: Lexer,
+/// One expansion under way.
+pub(super) struct Run<'a, 'v, V: ?Sized> {
+    pub(super) lexer: Lexer,
     raw_escapes: bool,
-    input: &'a str,
-    position: usize,
+    pub(super) input: &'a str,
+    pub(super) position: usize,
     depth: usize,
-    lookup: Lookup<'v, V>,
+    pub(super) lookup: Lookup<'v, V>,
 }
 
 impl<V: Variables + ?Sized> Run<'_, '_, V> {
-    fn peek(&self) -> Option<char> {
+    pub(super) fn peek(&self) -> Option<char> {
         self.input[self.position..].chars().next()
     }
 
-    fn next(&mut self) -> Option<char> {
+    pub(super) fn next(&mut self) -> Option<char> {
         let character = self.peek()?;
         self.position += character.len_utf8();
         Some(character)
     }
 
     /// Reads up to `stop` (which is consumed), or to the end of the input if there is none to look for.
-    fn until(
+    pub(super) fn until(
         &mut self,
         stop: Option<char>,
         raw_escapes: bool,
@@ -347,136 +316,6 @@ impl<V: Variables + ?Sized> Run<'_, '_, V> {
             Some(_) => text.push(character),
         }
     }
-
-    fn dollar(&mut self) -> Result<String, String> {
-        self.next();
-        if self.peek() != Some('{') {
-            let name = self.name();
-            if name.is_empty() {
-                return Ok("$".to_owned());
-            }
-            return Ok(match self.lookup.get(&name) {
-                None if self.lexer.keep_unset => format!("${name}"),
-                value => value.unwrap_or_default().to_owned(),
-            });
-        }
-        self.next();
-        match self.peek() {
-            None => return Err(MISSING_BRACE.to_owned()),
-            Some('{' | '}' | ':') => return Err("syntax error: bad substitution".to_owned()),
-            Some(_) => {}
-        }
-        let name = self.name();
-        match self.next() {
-            None => Err(MISSING_BRACE.to_owned()),
-            Some('}') => Ok(match self.lookup.get(&name) {
-                None if self.lexer.keep_unset => format!("${{{name}}}"),
-                value => value.unwrap_or_default().to_owned(),
-            }),
-            Some(':') => match self.next() {
-                None => Err(MISSING_BRACE.to_owned()),
-                Some(operator) => self.modifier(&name, operator, true),
-            },
-            Some(operator @ ('+' | '-' | '?' | '#' | '%')) => self.modifier(&name, operator, false),
-            Some('/') => self.replacement(&name),
-            Some(other) => Err(unsupported(&other.to_string())),
-        }
-    }
-
-    /// `${name-word}` and its like, from the word on. With a colon an empty value counts as unset.
-    fn modifier(&mut self, name: &str, operator: char, colon: bool) -> Result<String, String> {
-        let written = if colon {
-            format!(":{operator}")
-        } else {
-            operator.to_string()
-        };
-        let word = self
-            .until(Some('}'), matches!(operator, '#' | '%'))
-            .map_err(|reason| self.or_missing(reason, MISSING_BRACE))?
-            .0;
-        let value = self.lookup.get(name);
-        if value.is_none() && self.lexer.keep_unset {
-            return Ok(format!("${{{name}{written}{word}}}"));
-        }
-        let given = value.filter(|value| !(colon && value.is_empty()));
-        match operator {
-            '-' => Ok(given.map_or(word, ToOwned::to_owned)),
-            '+' => Ok(given.map_or_else(String::new, |_| word)),
-            '?' => given.map(ToOwned::to_owned).ok_or_else(|| {
-                let default = if value.is_none() {
-                    "is not allowed to be unset"
-                } else {
-                    "is not allowed to be empty"
-                };
-                format!("{name}: {}", if word.is_empty() { default } else { &word })
-            }),
-            '#' | '%' => {
-                let (greedy, pattern) = word
-                    .strip_prefix(operator)
-                    .map_or((false, word.as_str()), |rest| (true, rest));
-                let pattern = Pattern::parse(pattern, greedy)?;
-                let value = value.unwrap_or_default();
-                pattern.affords(value)?;
-                Ok(if operator == '#' {
-                    pattern.trim_start(value)
-                } else {
-                    pattern.trim_end(value)
-                })
-            }
-            _ => Err(unsupported(&written)),
-        }
-    }
-
-    /// `${name/pattern/replacement}` from the first slash on.
-    fn replacement(&mut self, name: &str) -> Result<String, String> {
-        let all = self.peek() == Some('/');
-        if all {
-            self.next();
-        }
-        let pattern = self
-            .until(Some('/'), true)
-            .map_err(|reason| self.or_missing(reason, "syntax error: missing '/' in ${}"))?
-            .0;
-        let replacement = self
-            .until(Some('}'), true)
-            .map_err(|reason| self.or_missing(reason, MISSING_BRACE))?
-            .0;
-        let value = self.lookup.get(name);
-        if value.is_none() && self.lexer.keep_unset {
-            return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
-        }
-        let pattern = Pattern::parse(&pattern, true)?;
-        let value = value.unwrap_or_default();
-        pattern.affords(value)?;
-        if all {
-            pattern.replace_all(value, &replacement, fits)
-        } else {
-            Ok(pattern.replace_first(value, &replacement))
-        }
-    }
-
-    /// At the end of the input whatever went wrong is the missing end of the substitution.
-    fn or_missing(&self, reason: String, missing: &str) -> String {
-        if self.position == self.input.len() {
-            missing.to_owned()
-        } else {
-            reason
-        }
-    }
-
-    /// A variable's name: digits, or one special character, or letters, digits and `_`.
-    fn name(&mut self) -> String {
-        let rest = &self.input[self.position..];
-        let length = match rest.chars().next() {
-            Some(first) if first.is_numeric() => length_while(rest, char::is_numeric),
-            Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => 1,
-            _ => length_while(rest, |character| {
-                character.is_alphanumeric() || character == '_'
-            }),
-        };
-        self.position += length;
-        rest[..length].to_owned()
-    }
 }
 
 /// The length of `<<` with the blanks behind it, which belong to the word that follows, or of a `<` alone.
@@ -488,20 +327,9 @@ fn heredoc_operator(text: &str) -> usize {
 }
 
 /// Whether a word with variables may be that long.
-fn fits(length: usize) -> Result<(), String> {
+pub(super) fn fits(length: usize) -> Result<(), String> {
     if length <= MAX_LENGTH {
         return Ok(());
     }
     Err(format!("the result is longer than {MAX_LENGTH} bytes"))
-}
-
-const MISSING_BRACE: &str = "syntax error: missing '}'";
-
-fn unsupported(modifier: &str) -> String {
-    format!("unsupported modifier ({modifier}) in substitution")
-}
-
-fn length_while(text: &str, mut holds: impl FnMut(char) -> bool) -> usize {
-    text.find(|character| !holds(character))
-        .unwrap_or(text.len())
 }
