@@ -23,8 +23,8 @@ pub struct Dockerd {
 }
 
 impl Dockerd {
-    /// Starts an engine that keeps everything in `directory`.
-    pub fn start(directory: &Path) -> Result<Self> {
+    /// Starts an engine that keeps everything in `directory`, its layers with `storage_driver`.
+    pub fn start(directory: &Path, storage_driver: &str) -> Result<Self> {
         let program = program::find("dockerd").context("dockerd is not installed")?;
         let socket = directory.join("docker.sock");
         let log = directory.join("log");
@@ -49,7 +49,7 @@ impl Dockerd {
         command
             .arg("--host")
             .arg(format!("unix://{}", socket.display()));
-        command.args(["--storage-driver", "vfs"]);
+        command.args(["--storage-driver", storage_driver]);
         command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

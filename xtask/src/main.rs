@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     interrupt::install();
     let done = match arguments.task {
         Task::Bench(options) => bench::run(&options),
+        Task::BenchRow(options) => bench::run_row(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Dist => dist::run().map(|_| ()),
         Task::Fuzz(options) => fuzz::run(&options),

@@ -27,6 +27,9 @@ pub enum Task {
     Soak(soak::Options),
     /// Run every check: format, lints, unit tests, end-to-end tests
     Test(test::Options),
+    /// Measure one row of the bench
+    #[command(hide = true)]
+    BenchRow(bench::RowOptions),
     /// Print how long a command takes, again and again
     #[command(hide = true)]
     Time(bench::TimeOptions),

@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> Result<()> {
     let identity = Identity::current()?;
     ensure!(identity.is_root(), "the Docker engine needs root");
     let scratch = Scratch::new("kiln-record", &identity, ROOM, &workspace::cache())?;
-    let engine = Dockerd::start(&scratch.directory("engine")?)?;
+    let engine = Dockerd::start(&scratch.directory("engine")?, "vfs")?;
     let base = scratch.directory("base")?;
     busybox::write(&base)?;
     let mut build = engine.command("docker");

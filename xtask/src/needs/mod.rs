@@ -27,6 +27,8 @@ pub enum For {
     Test,
     /// `cargo xtask bench`.
     Bench,
+    /// The peers of `cargo xtask bench`, which measures those that are there.
+    Peers,
     /// `cargo xtask record`.
     Record,
 }

@@ -1,22 +1,19 @@
-//! The contenders and their command lines.
+//! The peers' command lines.
 //!
-//! Machines without CAP_SYS_RESOURCE and with hybrid cgroups keep crun from working as it is; it is
-//! given a mount namespace with cgroup v2 alone and told to leave cgroups and limits be.
+//! Machines without CAP_SYS_RESOURCE and with hybrid cgroups keep crun and buildah from working as they are; they are given a mount
+//! namespace with cgroup v2 alone and told to leave cgroups and limits be.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use xtask::background::Background;
-use xtask::docker_registry::DockerRegistry;
-use xtask::identity::Identity;
-use xtask::kiln::Kiln;
-use xtask::process;
-use xtask::scratch::Scratch;
-use xtask::{busybox, program};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use xtask::dockerd::Dockerd;
+use xtask::{process, program};
 
-use super::contest::{Contest, Invocation, STEPS, Work};
+use super::ground::{Base, Ground};
+use super::invocation::Invocation;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -24,272 +21,165 @@ const LIMIT: Duration = Duration::from_secs(60);
 const CONTAINERS_CONF: &str =
     "[containers]\ndefault_ulimits = [\"nofile=1024:4096\", \"nproc=1024:1024\"]\n";
 
-/// What the contenders have in common.
-#[derive(Debug)]
-pub struct Ground {
-    /// The base image in the registry.
-    base: String,
-    /// The context with the Dockerfile of many steps.
-    context: String,
-    /// The tree of the base image, for runtimes without images.
-    rootfs: PathBuf,
-}
-
-impl Ground {
-    /// Makes the base image with kiln, pushes it, and writes the Dockerfile.
-    pub fn prepare(scratch: &Scratch, kiln: &Kiln, registry: &DockerRegistry) -> Result<Self> {
-        let directory = scratch.directory("base")?;
-        busybox::write(&directory)?;
-        let base = format!("{}/base:1", registry.host());
-        kiln.run(&["build", "--tag", &base, &directory.to_string_lossy()])?;
-        kiln.run(&["push", &base])?;
-        let rootfs = scratch.directory("rootfs")?;
-        let mut tar = Command::new("tar");
-        tar.arg("xf")
-            .arg(directory.join("base.tar"))
-            .arg("-C")
-            .arg(&rootfs);
-        process::run(&mut tar, LIMIT)?;
-        let context = scratch.directory("context")?;
-        let steps: String = (1..=STEPS)
-            .map(|number| format!("RUN true {number}\n"))
-            .collect();
-        std::fs::write(context.join("Dockerfile"), format!("FROM {base}\n{steps}"))?;
-        Ok(Self {
-            base,
-            context: context.to_string_lossy().into_owned(),
-            rootfs,
-        })
-    }
-}
-
-impl Ground {
-    /// The base image in the registry.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
-    /// The tree of the base image.
-    pub fn rootfs(&self) -> &Path {
-        &self.rootfs
-    }
-}
-
-/// Adds kiln on one store.
-pub fn kiln(contest: &mut Contest, ground: &Ground, kiln: &Kiln, tool: &str) {
-    let (program, root) = (
-        kiln.program().to_string_lossy(),
-        kiln.root().to_string_lossy(),
+fn installed(name: &str) -> Result<()> {
+    ensure!(
+        program::find(name).is_some(),
+        "not installed (`cargo xtask bench --setup` installs it)"
     );
-    let with = |words: &[&str]| {
-        let all = [&*program, "--root", &root]
+    Ok(())
+}
+
+/// buildah with a store of its own.
+#[derive(Debug)]
+pub struct Buildah<'a> {
+    ground: &'a Ground,
+    directory: PathBuf,
+}
+
+impl<'a> Buildah<'a> {
+    /// Finds it.
+    pub fn new(ground: &'a Ground) -> Result<Self> {
+        installed("buildah")?;
+        ground.namespace()?;
+        let directory = ground.scratch().directory("buildah")?;
+        std::fs::write(directory.join("containers.conf"), CONTAINERS_CONF)?;
+        Ok(Self { ground, directory })
+    }
+
+    /// One of its commands.
+    pub fn command(&self, words: &[&str]) -> Result<Invocation> {
+        let path = |name: &str| self.directory.join(name).to_string_lossy().into_owned();
+        let (root, run) = (path("root"), path("run"));
+        let own = ["buildah", "--root", &root, "--runroot", &run];
+        let all = own
             .into_iter()
+            .chain(["--storage-driver", "overlay"])
             .chain(words.iter().copied());
-        Invocation::new(kiln.identity(), all)
-    };
-    let build = with(&["build", "--tag", "steps", &ground.context]);
-    // Only root may remove what belongs to subordinate ids.
-    let root_user = Identity {
-        uid: rustix::process::getuid().as_raw(),
-        ..kiln.identity().clone()
-    };
-    let delete = Invocation::new(&root_user, ["rm", "-rf", &*root]);
-    contest.add(Work::Cold, tool, vec![delete], build.clone());
-    contest.add(Work::Cached, tool, Vec::new(), build);
-    let run = with(&["run", "--rm", "--network", "none", &ground.base, "true"]);
-    contest.add(Work::Run, tool, Vec::new(), run);
-}
-
-/// Adds the peers that are installed and work here; returns what is said of the others.
-pub fn add_installed(
-    contest: &mut Contest,
-    ground: &Ground,
-    scratch: &Scratch,
-) -> Result<Vec<String>> {
-    let identity = Identity::current()?;
-    if !identity.is_root() {
-        return Ok(vec!["peers: measured by root only".to_owned()]);
+        let invocation = self.ground.namespace()?.inside(self.ground.identity(), all);
+        Ok(invocation.with_variable("CONTAINERS_CONF", &path("containers.conf")))
     }
-    let namespace = CgroupNamespace::enter(scratch)?;
-    let mut missing = Vec::new();
-    for (name, add) in [
-        ("buildah", buildah as Add),
-        ("docker", docker),
-        ("crun", crun),
-    ] {
-        if program::find(name).is_none() {
-            missing.push(format!("{name}: not installed"));
-        } else if let Err(error) = add(contest, ground, scratch, &identity, &namespace) {
-            let reason = format!("{error:#}");
-            missing.push(format!(
-                "{name}: does not start ({})",
-                reason.lines().last().unwrap_or_default()
-            ));
-        }
+
+    /// A build with a cache, of the image `tag`.
+    pub fn build(&self, tag: &str, arguments: &[&str], context: &Path) -> Result<Invocation> {
+        let context = context.to_string_lossy();
+        let mut words = vec!["bud", "--layers", "--tls-verify=false", "--runtime-flag"];
+        words.extend(["cgroup-manager=disabled", "--tag", tag]);
+        words.extend(arguments);
+        words.push(&context);
+        self.command(&words)
     }
-    contest.keep(namespace);
-    Ok(missing)
+
+    /// Deletes all its images.
+    pub fn delete_all(&self) -> Result<Invocation> {
+        self.command(&["rmi", "--all", "--force"])
+    }
 }
 
-type Add = fn(&mut Contest, &Ground, &Scratch, &Identity, &CgroupNamespace) -> Result<()>;
-
-fn buildah(
-    contest: &mut Contest,
-    ground: &Ground,
-    scratch: &Scratch,
-    identity: &Identity,
-    namespace: &CgroupNamespace,
-) -> Result<()> {
-    let directory = scratch.directory("buildah")?;
-    let configuration = directory.join("containers.conf");
-    std::fs::write(&configuration, CONTAINERS_CONF)?;
-    let (root, run) = (directory.join("root"), directory.join("run"));
-    let with = |words: &[&str]| {
-        let (root, run) = (root.to_string_lossy(), run.to_string_lossy());
-        let own = [
-            "buildah",
-            "--root",
-            &root,
-            "--runroot",
-            &run,
-            "--storage-driver",
-            "overlay",
-        ];
-        let all = own.into_iter().chain(words.iter().copied());
-        let mut invocation = namespace.inside(identity, all);
-        let value = configuration.to_string_lossy().into_owned();
-        invocation
-            .variables
-            .push(("CONTAINERS_CONF".to_owned(), value));
-        invocation
-    };
-    let build = with(&[
-        "bud",
-        "--layers",
-        "--tls-verify=false",
-        "--runtime-flag",
-        "cgroup-manager=disabled",
-        "--tag",
-        "steps",
-        &ground.context,
-    ]);
-    let delete = with(&["rmi", "--all", "--force"]);
-    build.run()?;
-    contest.add(Work::Cold, "buildah", vec![delete], build.clone());
-    contest.add(Work::Cached, "buildah", Vec::new(), build);
-    Ok(())
-}
-
-fn docker(
-    contest: &mut Contest,
-    ground: &Ground,
-    _scratch: &Scratch,
-    identity: &Identity,
-    _namespace: &CgroupNamespace,
-) -> Result<()> {
-    let docker = |words: &[&str]| {
-        Invocation::new(
-            identity,
-            ["docker"].into_iter().chain(words.iter().copied()),
-        )
-    };
-    docker(&["info"]).run()?;
-    let build = docker(&["build", "--tag", "steps", &ground.context]);
-    let delete = vec![
-        docker(&["image", "rm", "--force", "steps", &ground.base]),
-        docker(&["builder", "prune", "--all", "--force"]),
-    ];
-    build.run()?;
-    contest.add(Work::Cold, "docker", delete, build.clone());
-    contest.add(Work::Cached, "docker", Vec::new(), build);
-    let run = docker(&["run", "--rm", "--network", "none", &ground.base, "true"]);
-    contest.add(Work::Run, "docker", Vec::new(), run);
-    Ok(())
-}
-
-fn crun(
-    contest: &mut Contest,
-    ground: &Ground,
-    scratch: &Scratch,
-    identity: &Identity,
-    namespace: &CgroupNamespace,
-) -> Result<()> {
-    let bundle = scratch.directory("bundle")?;
-    let specification = bundle.join("config.json");
-    process::run(Command::new("crun").arg("spec").current_dir(&bundle), LIMIT)?;
-    let mut value: serde_json::Value = serde_json::from_slice(&std::fs::read(&specification)?)?;
-    value["process"]["args"] = serde_json::json!(["/bin/true"]);
-    value["process"]["terminal"] = false.into();
-    value["root"]["path"] = ground.rootfs.to_string_lossy().into();
-    std::fs::write(&specification, value.to_string())?;
-    let (bundle, state) = (bundle.to_string_lossy(), scratch.path().join("crun"));
-    let state = state.to_string_lossy();
-    let run = namespace.inside(
-        identity,
-        [
-            "crun",
-            "--root",
-            &state,
-            "--cgroup-manager=disabled",
-            "run",
-            "--bundle",
-            &bundle,
-            "bench",
-        ],
-    );
-    run.run()?;
-    contest.add(Work::Run, "crun, bundle prepared", Vec::new(), run);
-    let nothing = namespace.inside(identity, ["true"]);
-    contest.add(
-        Work::Run,
-        "(entering the namespace in which crun works, alone)",
-        Vec::new(),
-        nothing,
-    );
-    Ok(())
-}
-
-/// A mount namespace in which cgroup v2 is alone.
+/// Debian's Docker engine with its embedded BuildKit. It has a network of its own, without the registries of this machine.
 #[derive(Debug)]
-pub struct CgroupNamespace {
-    process: Background,
+pub struct Docker<'a> {
+    ground: &'a Ground,
+    engine: Dockerd,
 }
 
-impl CgroupNamespace {
-    /// Makes it.
-    pub fn enter(scratch: &Scratch) -> Result<Self> {
-        let ready = scratch.path().join("namespace");
-        let script = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && touch \"$0\" && exec sleep infinity";
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-c", script])
-            .arg(&ready)
-            .stdin(Stdio::null());
-        let mut process = Background::start(&mut command)?;
-        wait_for(&ready, &mut process)?;
-        Ok(Self { process })
-    }
-
-    /// A command line inside the namespace.
-    pub fn inside<W: Into<String>>(
-        &self,
-        identity: &Identity,
-        words: impl IntoIterator<Item = W>,
-    ) -> Invocation {
-        let namespace = format!("--mount=/proc/{}/ns/mnt", self.process.id());
-        let all = ["nsenter".to_owned(), namespace]
-            .into_iter()
-            .chain(words.into_iter().map(Into::into));
-        Invocation::new(identity, all)
-    }
-}
-
-fn wait_for(file: &Path, process: &mut Background) -> Result<()> {
-    while !file.exists() {
-        if let Some(status) = process.wait(Duration::from_millis(5))? {
-            return Err(anyhow::anyhow!("unshare failed ({status})"))
-                .context("make a mount namespace");
+impl<'a> Docker<'a> {
+    /// Starts it.
+    pub fn start(ground: &'a Ground) -> Result<Self> {
+        for program in ["dockerd", "iptables", "ip"] {
+            installed(program)?;
         }
+        ground.namespace()?;
+        let directory = ground.scratch().directory("docker")?;
+        let engine = Dockerd::start(&directory, "overlay2")?;
+        Ok(Self { ground, engine })
     }
-    Ok(())
+
+    /// One of its commands.
+    pub fn command(&self, words: &[&str]) -> Invocation {
+        let command = self.engine.command("docker");
+        let text = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
+        let own = [text(command.get_program())]
+            .into_iter()
+            .chain(command.get_args().map(text));
+        let all = own.chain(words.iter().map(|word| (*word).to_owned()));
+        let mut invocation = Invocation::new(self.ground.identity(), all);
+        for (name, value) in command.get_envs() {
+            let value = value.map(text).unwrap_or_default();
+            invocation.variables.push((text(name), value));
+        }
+        invocation
+    }
+
+    /// Builds the base image from its files, under the name that kiln's has.
+    pub fn load(&self, base: &Base) -> Result<()> {
+        let directory = base.directory.to_string_lossy();
+        self.command(&["build", "--quiet", "--tag", &base.image, &directory])
+            .run()?;
+        Ok(())
+    }
+
+    /// A build of the image `tag`.
+    pub fn build(&self, tag: &str, context: &Path) -> Invocation {
+        self.command(&["build", "--tag", tag, &context.to_string_lossy()])
+    }
+
+    /// Deletes what was built, not the base image.
+    pub fn delete(&self, tag: &str) -> Vec<Invocation> {
+        vec![
+            self.command(&["image", "rm", "--force", tag]),
+            self.command(&["builder", "prune", "--all", "--force"]),
+        ]
+    }
+}
+
+/// skopeo copying between two places.
+pub fn skopeo(ground: &Ground, from: &str, to: &str) -> Result<Invocation> {
+    installed("skopeo")?;
+    let words = [
+        "skopeo",
+        "--insecure-policy",
+        "copy",
+        "--src-tls-verify=false",
+        "--dest-tls-verify=false",
+        from,
+        to,
+    ];
+    Ok(Invocation::new(ground.identity(), words))
+}
+
+/// A bundle in the runtime's own default form, which runs `/bin/true`.
+pub fn bundle(runtime: &str, ground: &Ground, rootfs: &Path) -> Result<(PathBuf, Value)> {
+    installed(runtime)?;
+    let directory = ground.scratch().directory(&format!("bundle-{runtime}"))?;
+    let mut spec = Command::new(runtime);
+    process::run(spec.arg("spec").current_dir(&directory), LIMIT)?;
+    let file = directory.join("config.json");
+    let mut value: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    value["process"]["args"] = json!(["/bin/true"]);
+    value["process"]["terminal"] = false.into();
+    value["root"]["path"] = rootfs.to_string_lossy().into();
+    write_bundle(&directory, &value)?;
+    Ok((directory, value))
+}
+
+/// Writes the specification of a bundle.
+pub fn write_bundle(directory: &Path, value: &Value) -> Result<()> {
+    let file = directory.join("config.json");
+    std::fs::write(&file, value.to_string()).with_context(|| format!("write {}", file.display()))
+}
+
+/// The words that run a bundle once.
+pub fn run_bundle(runtime: &str, ground: &Ground, bundle: &Path) -> Vec<String> {
+    let state = ground.scratch().path().join(format!("state-{runtime}"));
+    let mut words = vec![
+        runtime.to_owned(),
+        "--root".to_owned(),
+        state.to_string_lossy().into_owned(),
+    ];
+    if runtime == "crun" {
+        words.push("--cgroup-manager=disabled".to_owned());
+    }
+    words.extend(["run", "--bundle"].map(ToOwned::to_owned));
+    words.extend([bundle.to_string_lossy().into_owned(), "bench".to_owned()]);
+    words
 }

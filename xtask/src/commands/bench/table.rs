@@ -1,71 +1,135 @@
-//! The page with the results.
+//! The results, for people: the table of a run, and the page with every tool's figures.
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use super::contest::{Contest, Part, Work};
+use super::figures::{Figure, Line, Role, Verdict};
 use super::machine;
+use super::results::{Outcome, Results};
+
+/// The table that a run ends with.
+pub fn terminal(results: &Results) -> String {
+    let mut rows = vec![["row", "work", "kiln", "peer", "ratio", "target", ""].map(str::to_owned)];
+    for row in &results.rows {
+        if let Outcome::NotMeasured { reason } = &row.outcome {
+            let mut cells = [const { String::new() }; 7];
+            cells[0].clone_from(&row.name);
+            cells[1].clone_from(reason);
+            cells[6] = "FAILED".to_owned();
+            rows.push(cells);
+        }
+        for line in row.lines() {
+            let rival = line
+                .rival()
+                .map(|rival| format!("{} {}", line.show(rival.median), rival.tool));
+            rows.push([
+                row.name.clone(),
+                line.title.clone(),
+                line.kiln()
+                    .map(|own| line.show(own.median))
+                    .unwrap_or_default(),
+                rival.unwrap_or_default(),
+                line.ratio()
+                    .map(|ratio| format!("{ratio:.3}"))
+                    .unwrap_or_default(),
+                line.target(),
+                line.verdict().to_string(),
+            ]);
+        }
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..7).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    for note in notes(results) {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
 
 /// All of `docs/performance.md`.
-pub fn page(contest: &Contest, missing: &[String], binary: u64) -> String {
+pub fn page(results: &Results) -> String {
     let mut page = String::from("# Performance\n\n");
-    let date = jiff::Zoned::now().date();
     // Writing to a string cannot fail.
     let _ = writeln!(
         page,
-        "Measured by `cargo xtask bench` on {date}: {}. Stores on a tmpfs, interleaved rounds, medians;\n\
-         trust the ratios, not the milliseconds. Peak memory is that of the largest process.\n\n\
-         The release binary has {:.1} MiB, static.\n",
+        "Measured by `cargo xtask bench` on {}: {}. Stores on a tmpfs, interleaved rounds, medians;\n\
+         trust the ratios, not the milliseconds. Peak memory is that of the largest process.\n",
+        results.date,
         machine::describe(),
-        mebibytes(binary)
     );
-    page.push_str("| work | tool | median | range | times kiln's | peak memory |\n|---|---|---:|---:|---:|---:|\n");
-    for work in Work::ALL {
-        let own = contest
-            .parts(work)
-            .next()
-            .map(Part::median)
-            .unwrap_or_default();
-        for part in contest.parts(work).filter(|part| !part.times.is_empty()) {
-            page.push_str(&row(part, own));
+    page.push_str(
+        "| work | kiln | best peer | ratio | target | |\n|---|---:|---:|---:|---:|---|\n",
+    );
+    for line in results.lines() {
+        let rival = line
+            .rival()
+            .map(|rival| format!("{} ({})", line.show(rival.median), rival.tool));
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {} |",
+            line.title,
+            line.kiln()
+                .map(|own| line.show(own.median))
+                .unwrap_or_default(),
+            rival.unwrap_or_default(),
+            line.ratio()
+                .map(|ratio| format!("{ratio:.3}"))
+                .unwrap_or_default(),
+            line.target(),
+            match line.verdict() {
+                Verdict::Open => String::new(),
+                verdict => verdict.to_string(),
+            },
+        );
+    }
+    page.push_str("\n## Everybody's figures\n\n| work | tool | median | range | times kiln's | peak memory |\n|---|---|---:|---:|---:|---:|\n");
+    for line in results.lines().filter(|line| {
+        line.figures.len() > 1 || line.kiln().is_some_and(|own| own.peak_kib.is_some())
+    }) {
+        for figure in &line.figures {
+            page.push_str(&row(line, figure));
         }
     }
-    if !missing.is_empty() {
-        let _ = writeln!(page, "\nNot measured: {}.", missing.join("; "));
+    let notes = notes(results);
+    if !notes.is_empty() {
+        let _ = writeln!(page, "\nNot measured: {}.", notes.join("; "));
     }
     page.push_str("\nLayers by themselves, and the candidates for gzip: [layers.md](layers.md).\n");
     page
 }
 
-fn row(part: &Part, own: Duration) -> String {
-    let low = part.times.iter().min().copied().unwrap_or_default();
-    let high = part.times.iter().max().copied().unwrap_or_default();
-    let ratio = part.median().as_secs_f64() / own.as_secs_f64();
-    let peak = part
-        .peak
-        .map(|kib| format!("{:.1} MiB", mebibytes(kib << 10)))
-        .unwrap_or_default();
+fn row(line: &Line, figure: &Figure) -> String {
+    let own = line.kiln().map_or(f64::NAN, |own| own.median);
+    let ratio = match figure.role {
+        Role::Kiln => String::new(),
+        _ => format!("{:.2}", figure.median / own),
+    };
+    let peak = figure
+        .peak_kib
+        .map(|kib| format!("{:.1} MiB", kib as f64 / 1024.0));
     format!(
-        "| {} | {} | {} ms | {} to {} | {ratio:.2} | {peak} |\n",
-        part.work.title(),
-        part.tool,
-        milliseconds(part.median()),
-        milliseconds(low),
-        milliseconds(high),
+        "| {} | {} | {} | {} to {} | {ratio} | {} |\n",
+        line.title,
+        figure.tool,
+        line.show(figure.median),
+        line.show(figure.low),
+        line.show(figure.high),
+        peak.unwrap_or_default(),
     )
 }
 
-/// Three digits are as many as a median is good for.
-fn milliseconds(time: Duration) -> String {
-    let value = time.as_secs_f64() * 1e3;
-    if value < 100.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
+fn notes(results: &Results) -> Vec<String> {
+    let mut notes = Vec::new();
+    for row in &results.rows {
+        let own = row.lines().iter().flat_map(|line| &line.notes);
+        notes.extend(own.map(|note| format!("{}: {note}", row.name)));
     }
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    // Sizes here are far below the precision of f64.
-    bytes as f64 / f64::from(1 << 20)
+    notes
 }

@@ -1,10 +1,14 @@
 //! What the language alone costs: a Dockerfile far longer than any real one is read and checked.
 
-use anyhow::{Context, Result};
-use xtask::kiln::Kiln;
-use xtask::scratch::Scratch;
+use anyhow::Result;
 
-use super::contest::{Contest, Invocation, LINES, Work};
+use super::super::contest::Contest;
+use super::super::figures::{Line, Role, Target};
+use super::super::ground::{Ground, kiln};
+use super::{Row, minutes};
+
+/// Lines of the Dockerfile, at least.
+const LINES: usize = 10_000;
 
 /// One stage as real files have it, without anything to warn of.
 const STAGE: &str = r#"# builder@ compiles the program
@@ -29,22 +33,31 @@ HEALTHCHECK --interval=30s CMD ["curl", "-f", "http://localhost:8080/"]
 CMD ["/usr/local/bin/app", "--serve"]
 "#;
 
-/// Adds kiln's parts; the peers' parsers can't be started alone.
-pub fn add(contest: &mut Contest, scratch: &Scratch, kiln: &Kiln) -> Result<()> {
+/// The row. The peers' parsers can't be started alone.
+pub const ROW: Row = Row {
+    name: "language",
+    about: "10,000 lines of Dockerfile read and checked",
+    budget: minutes(3),
+    measure,
+};
+
+fn measure(ground: &Ground) -> Result<Vec<Line>> {
     let stages = LINES.div_ceil(STAGE.lines().count());
     let text: String = (0..stages)
         .map(|number| STAGE.replace('@', &number.to_string()))
         .collect();
-    let path = scratch.directory("language")?.join("Dockerfile");
-    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-    let (program, file) = (kiln.program().to_string_lossy(), path.to_string_lossy());
-    for (work, words) in [
-        (Work::Read, ["debug", "ast"]),
-        (Work::Check, ["check", "-f"]),
+    let path = ground.context("language", &text)?.join("Dockerfile");
+    let file = path.to_string_lossy();
+    let mut lines = Vec::new();
+    for (what, words) in [
+        ("read, tree printed as JSON", ["debug", "ast"]),
+        ("checked by all rules", ["check", "-f"]),
     ] {
-        let words = [&*program, words[0], words[1], &*file];
-        let invocation = Invocation::new(kiln.identity(), words);
-        contest.add(work, "kiln", Vec::new(), invocation);
+        let title = format!("{LINES} lines of Dockerfile {what}");
+        let mut contest = Contest::new(title, Target::Watched);
+        let words = [words[0], words[1], &*file];
+        contest.add("kiln", Role::Kiln, Vec::new(), kiln(ground.kiln(), &words));
+        lines.push(contest.play(ground, ground.effort().many())?);
     }
-    Ok(())
+    Ok(lines)
 }
