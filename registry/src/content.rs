@@ -4,6 +4,7 @@
 //! be a trait object chosen at run time.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -65,6 +66,64 @@ pub enum Placed {
     Mounted,
 }
 
+/// How large blobs are fetched in parts, several at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Splitting {
+    /// Blobs of fewer bytes are fetched in one stream.
+    pub from: u64,
+    /// The least length of a part, in bytes.
+    pub part: u64,
+    /// The most parts that are fetched before their turn; 0 for none.
+    pub ahead: usize,
+    /// True to fetch parts ahead at once, and not only when the network is what is waited for and more connections bring more.
+    pub eager: bool,
+}
+
+impl Default for Splitting {
+    fn default() -> Self {
+        Self {
+            // Smaller ones are through before it is known whether more connections help.
+            from: 64 << 20,
+            // Below that a part is little more than its request; storage services advise 8 to 16 MiB.
+            part: 8 << 20,
+            // With the one whose turn it is, four: beyond that the gain measured by others is small.
+            ahead: 3,
+            eager: false,
+        }
+    }
+}
+
+/// Which request for a part of a blob this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The first one, or one that goes on where another ended well.
+    Next,
+    /// One after a break.
+    Again,
+    /// One for a part whose turn has not come: only from where the others come from, and only if nobody waits for the connection.
+    Ahead,
+}
+
+/// The answer to a request for a part of a blob.
+pub enum Part {
+    /// The bytes of the part, as far as they come.
+    Exact(ByteStream),
+    /// All bytes from the start of the part on: the place gives no less.
+    Rest(ByteStream),
+    /// Nothing: a part ahead cannot be had now.
+    Unavailable,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exact(_) => "Exact",
+            Self::Rest(_) => "Rest",
+            Self::Unavailable => "Unavailable",
+        })
+    }
+}
+
 /// A blob to put into a repository.
 #[derive(Clone, Debug)]
 pub struct BlobUpload {
@@ -111,6 +170,27 @@ pub trait Repository: Send + Sync + fmt::Debug {
 
     /// The bytes of a blob from `offset`. Not verified: who keeps them checks the digest. A break ends the stream with an error.
     fn blob<'a>(&'a self, blob: &'a Descriptor, offset: u64) -> BoxFuture<'a, Result<ByteStream>>;
+
+    /// How large blobs are best fetched from here; `None` for places that gain nothing by it.
+    fn splitting(&self) -> Option<Splitting> {
+        None
+    }
+
+    /// The bytes of a blob in a range, not verified.
+    fn blob_part<'a>(
+        &'a self,
+        blob: &'a Descriptor,
+        range: Range<u64>,
+        turn: Turn,
+    ) -> BoxFuture<'a, Result<Part>> {
+        async move {
+            if turn == Turn::Ahead {
+                return Ok(Part::Unavailable);
+            }
+            Ok(Part::Rest(self.blob(blob, range.start).await?))
+        }
+        .boxed()
+    }
 
     /// Puts a blob, if it is not there.
     fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>>;

@@ -48,7 +48,8 @@ mod transport;
 pub use archive::{Archive, ArchiveStyle, ArchiveWriter};
 pub use client::Client;
 pub use content::{
-    BlobSource, BlobUpload, ByteStream, Companions, ManifestName, Placed, Repository, Resolved,
+    BlobSource, BlobUpload, ByteStream, Companions, ManifestName, Part, Placed, Repository,
+    Resolved, Splitting, Turn,
 };
 pub use copy::{Conversion, Copied, CopyOptions, Platforms, copy};
 pub use credentials::{AuthFile, Credential, Credentials};

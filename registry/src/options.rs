@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::content::Splitting;
 use crate::credentials::Credentials;
 use crate::event::Event;
 use crate::host::{HostMemory, UploadWay};
@@ -34,6 +35,8 @@ pub struct ClientOptions {
     pub user_agent: String,
     /// Certificates of authorities (PEM texts, each may hold several) that are trusted besides the system's.
     pub certificate_authorities: Vec<Vec<u8>>,
+    /// How large blobs are fetched.
+    pub splitting: Splitting,
     /// The most blob transfers under way at once to or from one host.
     pub transfers_per_host: usize,
     /// How often a request is tried before its failure is final.
@@ -65,6 +68,7 @@ impl Default for ClientOptions {
             proxies: Proxies::default(),
             user_agent: concat!("kiln/", env!("CARGO_PKG_VERSION")).to_owned(),
             certificate_authorities: Vec::new(),
+            splitting: Splitting::default(),
             // Six hides the latency of small layers and already shares a fast line well (docker 3, skopeo 6).
             transfers_per_host: 6,
             attempts: 5,

@@ -30,7 +30,7 @@ pub use layer::{CommitOptions, Compression, LayerError, LayerRecord, Limits, Sta
 pub use manifest::{Index, MANIFEST_LIMIT, Manifest, ManifestKind};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
-pub use store::blob::BlobWriter;
+pub use store::blob::{BlobWriter, DownloadPart};
 pub use store::collect::prune::{
     LabelFilter, PruneImages, PruneOptions, PruneRecords, PruneReport,
 };

@@ -61,6 +61,8 @@ pub enum What {
     NoDigest,
     /// The reply names another digest.
     WrongDigest,
+    /// The reply has one more header.
+    AlsoSays(&'static str, String),
 }
 
 impl Fault {

@@ -112,6 +112,10 @@ pub fn serve(mut stream: TcpStream, shared: &Arc<Shared>, place: Place) {
             state
                 .log
                 .push(format!("{mark}{} {}", head.method, head.target));
+            let range = head.header("range");
+            if head.brings_blob() && !refused && !range.is_empty() {
+                state.ranges.push(range.to_owned());
+            }
             if refused { None } else { state.fault(&head) }
         };
         match fault {
@@ -229,6 +233,7 @@ fn bend(mut reply: Reply, fault: Option<&What>) -> Reply {
             reply.body[middle] ^= 1;
         }
         Some(What::Short) => reply.body.truncate(reply.body.len() / 2),
+        Some(What::AlsoSays(name, value)) => reply = reply.header(name, value.clone()),
         Some(What::NoDigest) => digest_header(&mut reply),
         Some(What::WrongDigest) => {
             digest_header(&mut reply);

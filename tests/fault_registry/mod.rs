@@ -128,6 +128,11 @@ impl FaultRegistry {
         self.state(|state| state.log.clone())
     }
 
+    /// The ranges of blobs that were asked for where their bytes are.
+    pub fn ranges(&self) -> Vec<String> {
+        self.state(|state| state.ranges.clone())
+    }
+
     /// How many requests had this method and a target that contains this text.
     pub fn count(&self, method: &str, part: &str) -> usize {
         let all = self.requests();

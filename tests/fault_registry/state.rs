@@ -36,6 +36,8 @@ pub struct State {
     pub next_upload: usize,
     pub faults: Vec<Fault>,
     pub log: Vec<String>,
+    /// The ranges of blobs that were asked for.
+    pub ranges: Vec<String>,
     pub complaints: Vec<String>,
     pub blob_bytes_sent: u64,
     pub upload_bytes_received: u64,

@@ -10,6 +10,7 @@ use crate::event::{BlobOutcome, Event, Events};
 use crate::layers;
 use crate::source::blocking;
 
+use super::split::{Begin, Split};
 use super::stream::{self, Pipe};
 
 /// What happened to a layer.
@@ -36,7 +37,22 @@ pub(super) struct LayerTask<'a> {
 /// A download with its source.
 struct Begun {
     download: BlobWriter,
-    stream: ByteStream,
+    source: Source,
+}
+
+/// What a layer comes from.
+enum Source {
+    /// One stream, taken up again where it breaks.
+    Stream(ByteStream),
+    /// Several parts at once.
+    Parts(Split),
+}
+
+impl Begun {
+    /// Whether the layer will be put together from what may not belong together.
+    fn is_put_together(&self) -> bool {
+        self.download.size() > 0 || matches!(self.source, Source::Parts(_))
+    }
 }
 
 impl LayerTask<'_> {
@@ -46,7 +62,7 @@ impl LayerTask<'_> {
         let early = if here || self.config.borrow().is_some() {
             None
         } else {
-            Some(self.begin().await?)
+            Some(self.begin(true).await?)
         };
         let layer = self.diff_id().await?;
         if self.is_unpacked(layer).await? || (here && self.unpack_stored(layer).await?) {
@@ -58,7 +74,7 @@ impl LayerTask<'_> {
         }
         let begun = match early {
             Some(begun) => begun,
-            None => self.begin().await?,
+            None => self.begin(true).await?,
         };
         self.fetch(layer, begun).await?;
         (self.events.0)(Event::BlobDone {
@@ -68,19 +84,28 @@ impl LayerTask<'_> {
         Ok(Fate::Fetched)
     }
 
-    /// Takes up the download where an earlier pull left it, and asks for the rest.
-    async fn begin(&self) -> Result<Begun> {
-        let download = self.download().await?;
-        let stream = if download.size() == self.blob.size {
-            futures_util::stream::empty().boxed()
-        } else {
-            match self.repository.blob(self.blob, download.size()).await {
-                // It may answer next time: that is the pump's matter.
-                Err(error) if error.is_transient() => {
-                    futures_util::stream::once(async { Err(error) }).boxed()
-                }
-                opened => opened?,
+    /// Takes up the download where an earlier pull left it, and asks for the rest, or for its first part.
+    async fn begin(&self, in_parts: bool) -> Result<Begun> {
+        let (download, ours) = self.download().await?;
+        let splitting = self.repository.splitting().filter(|splitting| {
+            in_parts && ours && self.blob.size >= splitting.from && download.size() < self.blob.size
+        });
+        let source = match splitting {
+            Some(splitting) => {
+                Split::begin(
+                    self.repository,
+                    self.store,
+                    self.blob,
+                    download.size(),
+                    splitting,
+                )
+                .await?
             }
+            None => Begin::Stream(self.stream(download.size()).await?),
+        };
+        let source = match source {
+            Begin::Stream(stream) => Source::Stream(stream),
+            Begin::Parts(split) => Source::Parts(split),
         };
         (self.events.0)(Event::BlobStarted {
             digest: self.blob.digest,
@@ -92,40 +117,61 @@ impl LayerTask<'_> {
                 moved: download.size(),
             });
         }
-        Ok(Begun { download, stream })
+        Ok(Begun { download, source })
     }
 
-    async fn download(&self) -> Result<BlobWriter> {
+    /// All of the blob from `offset` on.
+    async fn stream(&self, offset: u64) -> Result<ByteStream> {
+        if offset == self.blob.size {
+            return Ok(futures_util::stream::empty().boxed());
+        }
+        match self.repository.blob(self.blob, offset).await {
+            // It may answer next time: that is the pump's matter.
+            Err(error) if error.is_transient() => {
+                Ok(futures_util::stream::once(async { Err(error) }).boxed())
+            }
+            opened => opened,
+        }
+    }
+
+    /// The download, and whether it is one that a later pull can take up.
+    async fn download(&self) -> Result<(BlobWriter, bool)> {
         let (store, blob) = (self.store.clone(), self.blob.clone());
         blocking("taking up a download", move || {
             if blob.size >= RESUMABLE {
                 match store.resume_blob(&blob.digest)? {
-                    Some(download) if download.size() <= blob.size => return Ok(download),
+                    Some(download) if download.size() <= blob.size => return Ok((download, true)),
                     Some(too_long) => too_long.forget(),
                     // Another process fetches it: what it has cannot be waited for, it may be stopped.
                     None => {}
                 }
             }
-            Ok(store.blob_writer()?)
+            Ok((store.blob_writer()?, false))
         })
         .await
     }
 
     /// Fetches the layer. Content that proves wrong is fetched once more, whole, if what came was put together or can be had from another place.
     async fn fetch(&self, layer: DiffId, begun: Begun) -> Result<()> {
-        let resumed = begun.download.size() > 0;
+        let put_together = begun.is_put_together();
         let error = match self.transfer(layer, begun).await {
             Err(error @ (Error::Unpack { .. } | Error::Corrupt { .. })) => error,
             done => return done,
         };
-        if !resumed && !self.repository.has_other_source(&self.blob.digest) {
+        if !put_together && !self.repository.has_other_source(&self.blob.digest) {
             return Err(error);
         }
         (self.events.0)(Event::Retrying {
             what: format!("blob {}", self.blob.digest),
             reason: error.to_string(),
         });
-        self.transfer(layer, self.begin().await?).await
+        let (store, digest) = (self.store.clone(), self.blob.digest);
+        blocking(
+            "reading the store",
+            move || Ok(store.forget_parts(&digest)?),
+        )
+        .await?;
+        self.transfer(layer, self.begin(false).await?).await
     }
 
     async fn diff_id(&mut self) -> Result<DiffId> {
@@ -167,23 +213,22 @@ impl LayerTask<'_> {
 
     /// Moves the bytes from the repository to the thread that unpacks them.
     async fn transfer(&self, layer: DiffId, begun: Begun) -> Result<()> {
-        let Begun { download, stream } = begun;
+        let Begun { download, source } = begun;
         let (pipe, mut reader) = Pipe::new();
         let (store, blob, found) = (self.store.clone(), self.blob.clone(), download.size());
         let unpack = blocking("unpacking a layer", move || {
             layers::ingest_download(&store, download, &mut reader, &blob, &layer)
         });
-        let (sent, unpacked) = tokio::join!(
-            stream::pump(
-                self.repository,
-                self.blob,
-                found,
-                stream,
-                pipe,
-                self.events.0
-            ),
-            unpack
-        );
+        let send = async {
+            let (from, events) = (self.repository, self.events.0);
+            match source {
+                Source::Stream(first) => {
+                    stream::pump(from, self.blob, found, first, pipe, events).await
+                }
+                Source::Parts(split) => split.pump(from, self.blob, pipe, events).await,
+            }
+        };
+        let (sent, unpacked) = tokio::join!(send, unpack);
         match (sent, unpacked) {
             // If both failed: the network if it broke off, else the reason why nobody read on.
             (Err(error), _) if !matches!(error, Error::Interrupted(_)) => Err(error),

@@ -11,6 +11,7 @@
 mod document;
 mod layer;
 mod refetch;
+mod split;
 mod stream;
 
 pub use refetch::refetch;

@@ -65,6 +65,14 @@ impl Pipe {
             .await
             .map_err(|_| Error::Interrupted("unpacking a layer".to_owned()))
     }
+
+    pub(super) async fn put_data(&self, bytes: Bytes) -> Result<()> {
+        self.put(Piece::Data(bytes)).await
+    }
+
+    pub(super) async fn put_end(&self) -> Result<()> {
+        self.put(Piece::End).await
+    }
 }
 
 impl Read for PipeReader {
@@ -87,6 +95,48 @@ impl Read for PipeReader {
     }
 }
 
+/// How often one transfer has broken without moving on.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    fruitless: u32,
+}
+
+impl Patience {
+    /// Waits before a transfer is taken up again that broke after so many bytes; the error itself, if that is the last word.
+    pub(super) async fn after_break(
+        &mut self,
+        blob: &Descriptor,
+        gained: u64,
+        error: Error,
+        events: Events<'_>,
+    ) -> Result<()> {
+        self.fruitless = if gained >= LEAST_PROGRESS {
+            1
+        } else {
+            self.fruitless + 1
+        };
+        if self.fruitless >= FRUITLESS_ATTEMPTS || !error.is_transient() {
+            return Err(error);
+        }
+        events(Event::Retrying {
+            what: format!("blob {}", blob.digest),
+            reason: error.to_string(),
+        });
+        tokio::time::sleep(BACKOFF.wait(self.fruitless)).await;
+        Ok(())
+    }
+}
+
+/// The error of a stream that ended after `moved` bytes of the blob.
+pub(super) fn ended_early(blob: &Descriptor, moved: u64) -> Error {
+    Error::Network {
+        method: reqwest::Method::GET,
+        url: format!("blob {}", blob.digest),
+        reason: format!("the transfer ended after {moved} of {} bytes", blob.size),
+        before_send: false,
+    }
+}
+
 /// Puts a blob into a pipe from its byte `moved` on, beginning with a stream that is open already; breaks are mended by asking for the rest.
 pub(crate) async fn pump(
     repository: &dyn Repository,
@@ -97,7 +147,7 @@ pub(crate) async fn pump(
     events: Events<'_>,
 ) -> Result<()> {
     let mut stream = Ok(first);
-    let mut fruitless = 0;
+    let mut patience = Patience::default();
     loop {
         let before = moved;
         let error = match stream {
@@ -107,19 +157,9 @@ pub(crate) async fn pump(
             },
             Err(error) => error,
         };
-        fruitless = if moved - before >= LEAST_PROGRESS {
-            1
-        } else {
-            fruitless + 1
-        };
-        if fruitless >= FRUITLESS_ATTEMPTS || !error.is_transient() {
-            return Err(error);
-        }
-        events(Event::Retrying {
-            what: format!("blob {}", blob.digest),
-            reason: error.to_string(),
-        });
-        tokio::time::sleep(BACKOFF.wait(fruitless)).await;
+        patience
+            .after_break(blob, moved - before, error, events)
+            .await?;
         stream = repository.blob(blob, moved).await;
     }
 }
@@ -142,21 +182,16 @@ async fn run(
                 actual: "more".to_owned(),
             });
         }
-        pipe.put(Piece::Data(piece)).await?;
+        pipe.put_data(piece).await?;
         events(Event::BlobProgress {
             digest: blob.digest,
             moved: *moved,
         });
     }
     if *moved < blob.size {
-        return Err(Error::Network {
-            method: reqwest::Method::GET,
-            url: format!("blob {}", blob.digest),
-            reason: format!("the transfer ended after {moved} of {} bytes", blob.size),
-            before_send: false,
-        });
+        return Err(ended_early(blob, *moved));
     }
-    pipe.put(Piece::End).await
+    pipe.put_end().await
 }
 
 /// A small blob in memory, verified.

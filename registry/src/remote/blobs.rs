@@ -1,5 +1,6 @@
 //! Blobs: whether they are there, and their bytes from any point on.
 
+use std::ops::Range;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -7,10 +8,11 @@ use futures_util::{StreamExt, stream};
 use kiln_store::{Descriptor, media_type};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
+use url::Url;
 
-use crate::content::{ByteStream, Repository};
+use crate::content::{ByteStream, Part, Repository};
 use crate::error::{Error, Result};
-use crate::transport::{Answer, Request};
+use crate::transport::{Answer, Held, Request};
 
 use super::RemoteRepository;
 
@@ -29,36 +31,47 @@ impl RemoteRepository {
         }
     }
 
-    pub(super) async fn get_blob(&self, blob: &Descriptor, offset: u64) -> Result<ByteStream> {
-        let answer = self.open_blob(blob, offset).await?;
-        let skip = self.check_range(&answer, blob, offset)?;
-        Ok(into_stream(answer, skip))
-    }
-
-    async fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<Answer> {
-        let known = self
-            .locations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&blob.digest);
-        if let Some(location) = known.filter(|_| offset > 0) {
-            let request = ranged(
-                Request::new(Method::GET, location, self.meter.clone()).bulk(),
-                offset,
-            );
-            let answer = self.send(&request).await?;
+    /// Asks for a range of a blob; holds `place` for it, or takes one of its own.
+    pub(super) async fn open_blob(
+        &self,
+        blob: &Descriptor,
+        range: &Range<u64>,
+        place: Option<Held>,
+    ) -> Result<Answer> {
+        let ranged = |request: Request| ranged(request, range, blob.size);
+        let sent = async |request: Request| match place.is_some() {
+            true => self.send(&ranged(request.placed())).await,
+            false => self.send(&ranged(request)).await,
+        };
+        let known = self.stored_at(blob).filter(|_| range.start > 0);
+        let mut found = None;
+        if let Some(location) = known {
+            let request = Request::new(Method::GET, location, self.meter.clone()).bulk();
+            let answer = sent(request).await?;
             if answer.status().is_success() {
-                return Ok(self.remember(blob, answer));
+                found = Some(answer);
+            } else {
+                // The signature of the address has run out: the registry makes a new one.
+                answer.finish().await;
             }
-            // The signature of the address has run out: the registry makes a new one.
-            answer.finish().await;
         }
-        let request = self
-            .request(Method::GET, &format!("blobs/{}", blob.digest))
-            .await?;
-        let answer = self.send(&ranged(classed(request, blob), offset)).await?;
+        let answer = match found {
+            Some(answer) => answer,
+            None => {
+                let request = self
+                    .request(Method::GET, &format!("blobs/{}", blob.digest))
+                    .await?;
+                sent(classed(request, blob)).await?
+            }
+        };
         match answer.status() {
-            status if status.is_success() => Ok(self.remember(blob, answer)),
+            status if status.is_success() => {
+                self.remember(blob, &answer);
+                Ok(match place {
+                    Some(place) => answer.holding(place),
+                    None => answer,
+                })
+            }
             StatusCode::NOT_FOUND => Err(Error::NotFound(format!(
                 "blob {} of {}",
                 blob.digest,
@@ -68,16 +81,27 @@ impl RemoteRepository {
         }
     }
 
+    /// Where a blob was found last, if not at the registry itself.
+    pub(super) fn stored_at(&self, blob: &Descriptor) -> Option<Url> {
+        let locations = self
+            .locations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        locations.get(&blob.digest).cloned()
+    }
+
     /// Keeps the address that a blob was found at, if it is not the registry's own.
-    fn remember(&self, blob: &Descriptor, answer: Answer) -> Answer {
+    fn remember(&self, blob: &Descriptor, answer: &Answer) {
         let own = format!("/v2/{}/blobs/{}", self.path, blob.digest);
-        if answer.url.path() != own {
-            self.locations
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(blob.digest, answer.url.clone());
+        let mut locations = self
+            .locations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if answer.url.path() == own {
+            locations.remove(&blob.digest);
+        } else {
+            locations.insert(blob.digest, answer.url.clone());
         }
-        answer
     }
 
     /// A page of a proxy, or an object that was not stored whole, is told by its length before any of it is taken for content.
@@ -100,17 +124,28 @@ impl RemoteRepository {
         })
     }
 
-    /// How many bytes of the answer come before `offset`. Servers may ignore a range, or send another.
-    fn check_range(&self, answer: &Answer, blob: &Descriptor, offset: u64) -> Result<u64> {
+    /// What an answer to a request for a range is. Servers may ignore a range, or send another.
+    pub(super) fn part_of(
+        &self,
+        answer: Answer,
+        blob: &Descriptor,
+        range: &Range<u64>,
+    ) -> Result<Part> {
+        let offset = range.start;
         if answer.status() != StatusCode::PARTIAL_CONTENT {
-            return self.check_whole(answer, blob).map(|()| offset);
+            self.check_whole(&answer, blob)?;
+            return Ok(Part::Rest(into_stream(answer, offset)));
         }
-        let range = answer.header(&CONTENT_RANGE).and_then(parse_content_range);
-        match range {
-            Some((start, total))
-                if start <= offset && total.is_none_or(|total| total == blob.size) =>
+        let sent = answer.header(&CONTENT_RANGE).and_then(parse_content_range);
+        match sent {
+            Some((sent, total))
+                if sent.start <= offset && total.is_none_or(|total| total == blob.size) =>
             {
-                Ok(offset - start)
+                let skip = offset - sent.start;
+                if range.end < blob.size && sent.end <= range.end {
+                    return Ok(Part::Exact(into_stream(answer, skip)));
+                }
+                Ok(Part::Rest(into_stream(answer, skip)))
             }
             _ => Err(Error::protocol(
                 answer.shown_url(),
@@ -129,30 +164,33 @@ fn classed(request: Request, blob: &Descriptor) -> Request {
     if small { request } else { request.bulk() }
 }
 
-fn ranged(request: Request, offset: u64) -> Request {
-    if offset == 0 {
-        return request;
-    }
-    match HeaderValue::from_str(&format!("bytes={offset}-")) {
+fn ranged(request: Request, range: &Range<u64>, size: u64) -> Request {
+    let text = match (range.start, range.end) {
+        (0, end) if end >= size => return request,
+        (start, end) if end >= size => format!("bytes={start}-"),
+        (start, end) => format!("bytes={start}-{}", end.saturating_sub(1)),
+    };
+    match HeaderValue::from_str(&text) {
         Ok(value) => request.header(RANGE, value),
         // Digits are always fit for a header.
         Err(_) => request,
     }
 }
 
-/// `bytes 5-9/10` or `bytes 5-9/*`: the start and the total.
-fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
+/// `bytes 5-9/10` or `bytes 5-9/*`: the range and the total.
+fn parse_content_range(text: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, total) = text
         .trim()
         .strip_prefix("bytes")?
         .trim_start()
         .split_once('/')?;
-    let (start, _) = range.split_once('-')?;
+    let (start, last) = range.split_once('-')?;
     let total = match total.trim() {
         "*" => None,
         number => Some(number.parse().ok()?),
     };
-    Some((start.trim().parse().ok()?, total))
+    let last: u64 = last.trim().parse().ok()?;
+    Some((start.trim().parse().ok()?..last.checked_add(1)?, total))
 }
 
 /// The body of an answer as a stream, without its first `skip` bytes. A break is its last item.
@@ -185,9 +223,16 @@ mod tests {
 
     #[test]
     fn content_ranges() {
-        assert_eq!(parse_content_range("bytes 5-9/10"), Some((5, Some(10))));
-        assert_eq!(parse_content_range("bytes 0-0/*"), Some((0, None)));
-        for wrong in ["", "bytes */10", "5-9/10", "bytes 5-9", "bytes x-9/10"] {
+        assert_eq!(parse_content_range("bytes 5-9/10"), Some((5..10, Some(10))));
+        assert_eq!(parse_content_range("bytes 0-0/*"), Some((0..1, None)));
+        for wrong in [
+            "",
+            "bytes */10",
+            "5-9/10",
+            "bytes 5-9",
+            "bytes x-9/10",
+            "bytes 5-/10",
+        ] {
             assert_eq!(parse_content_range(wrong), None, "{wrong}");
         }
     }

@@ -3,12 +3,13 @@
 //! A mirror that fails, whatever the reason, is passed over; one that cannot be reached at all is not asked again. A blob that proved wrong is fetched
 //! from the next place, since a request for all of it that comes again means just that.
 
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use kiln_store::{Descriptor, Digest, Reference};
 
-use crate::content::{ByteStream, ManifestName, Repository, Resolved};
+use crate::content::{ByteStream, ManifestName, Part, Repository, Resolved};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::routes::{Endpoint, PullFrom};
@@ -76,9 +77,26 @@ impl RemoteRepository {
         blob: &Descriptor,
         offset: u64,
     ) -> Result<ByteStream> {
-        if self.mirrors.is_empty() {
-            return self.get_blob(blob, offset).await;
+        match self
+            .get_part_anywhere(blob, offset..blob.size, true)
+            .await?
+        {
+            Part::Exact(stream) | Part::Rest(stream) => Ok(stream),
+            Part::Unavailable => Err(Error::Interrupted("reading a blob".to_owned())),
         }
+    }
+
+    /// A part of a blob from the first place that gives it. After a break (`again`) it is seen whether the place is worth another try.
+    pub(super) async fn get_part_anywhere(
+        &self,
+        blob: &Descriptor,
+        range: Range<u64>,
+        again: bool,
+    ) -> Result<Part> {
+        if self.mirrors.is_empty() {
+            return self.get_part(blob, range).await;
+        }
+        let offset = range.start;
         let last = self.served().get(&blob.digest).copied();
         let first = match last {
             // All of it once more: what came from there was no good.
@@ -90,23 +108,40 @@ impl RemoteRepository {
         let taken = |number: usize| {
             let mut served = self.served();
             let known = served.entry(blob.digest).or_insert((number, 0));
-            let times = if known.0 == number { known.1 + 1 } else { 1 };
+            let times = if known.0 == number {
+                known.1 + u32::from(again)
+            } else {
+                1
+            };
             *known = (number, times);
         };
         for (number, (mirror, from)) in self.mirrors.iter().enumerate().skip(first) {
             if mirror.host.is_down() || *from == PullFrom::TagOnly {
                 continue;
             }
-            match mirror.briefly(mirror.get_blob(blob, offset)).await {
-                Ok(stream) => {
+            match mirror.briefly(mirror.get_part(blob, range.clone())).await {
+                Ok(part) => {
                     taken(number);
-                    return Ok(stream);
+                    return Ok(part);
                 }
                 Err(error) => self.pass_over(mirror, &error),
             }
         }
         taken(self.mirrors.len());
-        self.get_blob(blob, offset).await
+        self.get_part(blob, range).await
+    }
+
+    /// A part whose turn has not come, from the place that gave the ones before it.
+    pub(super) async fn get_part_ahead(
+        &self,
+        blob: &Descriptor,
+        range: Range<u64>,
+    ) -> Result<Part> {
+        let served = self.served().get(&blob.digest).map(|(number, _)| *number);
+        match served.and_then(|number| self.mirrors.get(number)) {
+            Some((mirror, _)) => mirror.get_part_if_free(blob, range).await,
+            None => self.get_part_if_free(blob, range).await,
+        }
     }
 
     /// Whether a blob that came from a mirror can be had from a place after it.

@@ -13,6 +13,7 @@
 mod blobs;
 mod manifests;
 mod mirrors;
+mod parts;
 mod referrers;
 mod tags;
 mod upload;
@@ -21,6 +22,7 @@ pub(crate) use manifests::{decide_media_type, verify};
 pub(crate) use tags::next_page;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
@@ -31,7 +33,8 @@ use url::Url;
 
 use crate::auth::Scopes;
 use crate::content::{
-    BlobUpload, ByteStream, Companions, ManifestName, Placed, Repository, Resolved,
+    BlobUpload, ByteStream, Companions, ManifestName, Part, Placed, Repository, Resolved,
+    Splitting, Turn,
 };
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -57,6 +60,8 @@ pub struct RemoteRepository {
     refusal: Option<String>,
     /// Where blobs were found to be stored in the end, so that a broken transfer need not ask the registry again.
     locations: Arc<Mutex<HashMap<Digest, Url>>>,
+    /// The version of a blob that its parts are fetched from, as its server calls it (`ETag`).
+    versions: Arc<Mutex<HashMap<Digest, String>>>,
 }
 
 /// What a handle is for; tokens are asked for accordingly.
@@ -88,6 +93,7 @@ impl RemoteRepository {
             brief: false,
             refusal: None,
             locations: Arc::default(),
+            versions: Arc::default(),
         }
     }
 
@@ -154,6 +160,25 @@ impl Repository for RemoteRepository {
 
     fn blob<'a>(&'a self, blob: &'a Descriptor, offset: u64) -> BoxFuture<'a, Result<ByteStream>> {
         self.get_blob_anywhere(blob, offset).boxed()
+    }
+
+    fn splitting(&self) -> Option<Splitting> {
+        Some(self.host.transport().options().splitting).filter(|splitting| splitting.ahead > 0)
+    }
+
+    fn blob_part<'a>(
+        &'a self,
+        blob: &'a Descriptor,
+        range: Range<u64>,
+        turn: Turn,
+    ) -> BoxFuture<'a, Result<Part>> {
+        match turn {
+            Turn::Ahead => self.get_part_ahead(blob, range).boxed(),
+            Turn::Next | Turn::Again => {
+                let again = turn == Turn::Again;
+                self.get_part_anywhere(blob, range, again).boxed()
+            }
+        }
     }
 
     fn put_blob<'a>(&'a self, upload: &'a BlobUpload) -> BoxFuture<'a, Result<Placed>> {

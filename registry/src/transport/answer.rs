@@ -62,6 +62,13 @@ impl Answer {
         self.response.status()
     }
 
+    /// The same, holding this place among the transfers until its end.
+    #[must_use]
+    pub(crate) fn holding(mut self, place: Held) -> Self {
+        self.place = Some(place);
+        self
+    }
+
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }

@@ -51,6 +51,15 @@ impl Gate {
         })
     }
 
+    /// A place, if there is one free.
+    pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Held> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
+        Some(Held {
+            gate: self.clone(),
+            permit: Some(permit),
+        })
+    }
+
     /// The host has had enough: half as many from now on, one at least.
     pub(crate) fn narrow(&self) {
         let mut width = self.width();

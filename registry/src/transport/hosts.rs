@@ -69,6 +69,14 @@ impl HostState {
         gate.enter().await
     }
 
+    /// A place among the downloads, if one is free and the host asked for no pause.
+    pub(crate) fn try_enter_download(&self) -> Option<Held> {
+        if self.pause_left().is_some() {
+            return None;
+        }
+        self.downloads.try_enter()
+    }
+
     /// Lets nothing be sent to the host for a while, and less at once after that; a longer pause already set stays. True if there was none.
     pub(crate) fn pause(&self, wait: Duration) -> bool {
         // What was under way together is refused together: that counts once.

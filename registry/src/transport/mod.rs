@@ -84,6 +84,11 @@ impl Transport {
             .await
     }
 
+    /// A place among the downloads from the host of `url` that nobody else wants at the moment.
+    pub(crate) fn free_download_place(&self, url: &Url) -> Option<Held> {
+        self.hosts.get(&host_key(url)).try_enter_download()
+    }
+
     /// Says in the trace why something is done.
     pub(crate) fn explain(&self, text: impl FnOnce() -> String) {
         if let Some(trace) = &self.options.trace {

@@ -162,7 +162,7 @@ fn check<T>(what: &str, end: &End, result: &Result<T>) {
 }
 
 /// Every kind at once: most of the time is spent waiting for the next attempt.
-async fn with_every_kind<F: Future<Output = ()>>(
+pub(super) async fn with_every_kind<F: Future<Output = ()>>(
     play: impl Fn(&'static Profile, &'static Profile) -> F,
 ) {
     let pairs = PROFILES.iter().zip(PROFILES.iter().cycle().skip(1));

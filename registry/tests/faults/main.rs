@@ -8,6 +8,7 @@ mod breaks;
 mod fault_registry;
 mod kinds;
 mod mirrors;
+mod parts;
 mod resume;
 
 #[path = "../support/mod.rs"]

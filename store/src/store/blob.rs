@@ -1,6 +1,9 @@
 //! Content by digest: written to `tmp/`, verified, renamed into `blobs/`.
 
+mod part;
 mod partial;
+
+pub use part::DownloadPart;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
