@@ -434,6 +434,7 @@ fn a_huge_layer_in_little_memory() {
     });
     let peak = peak_memory();
     println!("{peak}");
+    println!("counted {:.0} MiB in one layer", size / MIB);
     let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(kib << 10 < MEMORY, "{peak}");
 }

@@ -77,6 +77,7 @@ fn a_killed_build_can_be_repeated(env: &TestEnv) {
             "killed after {after:?} of {whole:?}"
         );
     }
+    println!("counted {moments} kills as {}", env.identity().name);
     env.assert_quiet();
     env.ok(&["prune", "--force"]);
     let left: Vec<_> = std::fs::read_dir(env.kiln().root().join("tmp"))

@@ -8,6 +8,9 @@ pub const SEED_VARIABLE: &str = "KILN_TEST_SEED";
 /// The variable that sets how often a build is killed.
 pub const MOMENTS_VARIABLE: &str = "KILN_TEST_MOMENTS";
 
+/// The variable that sets how many seconds fuzzing takes.
+pub const SECONDS_VARIABLE: &str = "KILN_FUZZ_SECONDS";
+
 /// A small generator (SplitMix64): good enough to choose moments.
 #[derive(Debug)]
 pub struct Random {

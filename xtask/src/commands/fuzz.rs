@@ -5,12 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use xtask::process;
-use xtask::random::SEED_VARIABLE;
+use xtask::random::{SECONDS_VARIABLE, SEED_VARIABLE};
 
 use crate::workspace;
-
-/// The variable that says how long the fuzzing test runs.
-const SECONDS_VARIABLE: &str = "KILN_FUZZ_SECONDS";
 
 /// What compiling the test may take besides.
 const COMPILING: Duration = Duration::from_secs(900);

@@ -23,7 +23,7 @@ pub enum Task {
     Fuzz(fuzz::Options),
     /// Write down what a real Docker engine prints for the sessions of fixtures/docker
     Record(record::Options),
-    /// Kill builds at hundreds of random moments
+    /// Do for hours what tests do for seconds: kills, huge layers, fuzzing
     Soak(soak::Options),
     /// Run every check: format, lints, unit tests, end-to-end tests
     Test(test::Options),
