@@ -11,6 +11,7 @@
 
 mod archive;
 mod content;
+mod gzip;
 mod names;
 mod pax;
 mod places;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::Receiver;
-use flate2::bufread::MultiGzDecoder;
 
+use super::gzip::{self, Gzip};
 use crate::layer::block::{Block, BlockHasher, Pool};
 use crate::layer::{LayerError, Limits, Result};
 use crate::{Algorithm, Digest};
@@ -14,21 +14,20 @@ use crate::{Algorithm, Digest};
 /// What is inflated and handed on at once: fits the second-level cache, so the hasher and the unpacker find it there.
 pub(super) const TAR_BLOCK: usize = 256 << 10;
 
-const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Undoes whatever compression the first bytes show; media types are not always right.
 pub(in crate::layer) enum Decoder<R: BufRead> {
     Plain(R),
-    Gzip(Box<MultiGzDecoder<R>>),
+    Gzip(Box<Gzip<R>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
 }
 
 impl<R: BufRead> Decoder<R> {
     pub(in crate::layer) fn new(mut source: R) -> io::Result<Self> {
         let start = source.fill_buf()?;
-        Ok(if start.starts_with(GZIP_MAGIC) {
-            Self::Gzip(Box::new(MultiGzDecoder::new(source)))
+        Ok(if start.starts_with(&gzip::MAGIC) {
+            Self::Gzip(Box::new(Gzip::new(source)))
         } else if start.starts_with(ZSTD_MAGIC) {
             Self::Zstd(Box::new(zstd::stream::read::Decoder::with_buffer(source)?))
         } else {
