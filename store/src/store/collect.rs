@@ -8,6 +8,7 @@
 //! roots again (a process may have started to use something), moves what is not reached into `tmp/`, and opens the gate. The
 //! slow part, deleting, comes after that; were the process killed there, the next one sweeps.
 
+mod descent;
 pub(crate) mod inventory;
 pub(crate) mod prune;
 pub(crate) mod size;

@@ -1,11 +1,15 @@
 //! What trees take on disk, hard links counted once.
 
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
 use rustix::io::Errno;
+
+use super::descent::Descent;
 
 /// Disk space is counted in units of this many bytes, whatever the file system uses (stat(2)).
 pub(crate) const UNIT: u64 = 512;
@@ -28,7 +32,11 @@ impl TreeSize {
         size.add(&top, &mut seen);
         if is_directory(&top) {
             let directory = openat(rustix::fs::CWD, path, directory_flags(), Mode::empty())?;
-            size.walk(&mut Dir::new(directory)?, &mut seen)?;
+            let mut descent = Descent::new(directory)?;
+            while let Some(directory) = descent.next()? {
+                let inner = size.list(directory, top.st_dev, &mut seen)?;
+                descent.found = inner;
+            }
         }
         Ok(size)
     }
@@ -43,27 +51,34 @@ impl TreeSize {
                 .sum::<u64>()
     }
 
-    fn walk(&mut self, directory: &mut Dir, seen: &mut HashSet<u64>) -> io::Result<()> {
-        while let Some(entry) = directory.read() {
+    /// Counts what stands in a directory; gives the directories among it.
+    fn list(
+        &mut self,
+        directory: &OwnedFd,
+        device: u64,
+        seen: &mut HashSet<u64>,
+    ) -> io::Result<Vec<CString>> {
+        let mut inner = Vec::new();
+        let mut entries = Dir::read_from(directory)?;
+        while let Some(entry) = entries.read() {
             let entry = entry?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let fd = directory.fd()?;
-            let stat = match statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => continue,
                 stat => stat?,
             };
+            if stat.st_dev != device {
+                continue;
+            }
             self.add(&stat, seen);
             if is_directory(&stat) {
-                match openat(fd, name, directory_flags(), Mode::empty()) {
-                    Err(Errno::NOENT) => {}
-                    inner => self.walk(&mut Dir::new(inner?)?, seen)?,
-                }
+                inner.push(name.to_owned());
             }
         }
-        Ok(())
+        Ok(inner)
     }
 
     fn add(&mut self, stat: &Stat, seen: &mut HashSet<u64>) {
