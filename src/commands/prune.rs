@@ -44,6 +44,7 @@ fn options(args: &PruneArgs) -> Result<PruneOptions, CommandError> {
     let mut options = PruneOptions {
         images,
         records,
+        sources: records != PruneRecords::None,
         only_cache: args.scope == PruneScope::Cache,
         dry_run: args.dry_run,
         ..PruneOptions::default()
@@ -184,11 +185,12 @@ fn print(report: &PruneReport, dry_run: bool) -> Result<(), CommandError> {
     ));
     output::data(&text)?;
     output::talk(&format!(
-        "notice: {} images, {} cache records, {} layers, {} blobs",
+        "notice: {} images, {} cache records, {} layers, {} blobs, {} sources",
         report.images.len(),
         report.records,
         report.directories,
         report.blobs,
+        report.sources,
     ));
     Ok(())
 }

@@ -38,6 +38,7 @@ pub use store::collect::usage::{DiskUsage, ImageUsage, Share};
 pub use store::image::{Image, StoredImage};
 pub use store::lock::LockGuard;
 pub use store::record::Record;
+pub use store::source::SourceFolder;
 pub use store::temporary::TemporaryDirectory;
 pub use store::verify::{Damage, Remedy, VerifyEvent, VerifyReport, Wanted};
 pub use store::{OverlayXattrs, Store, StoreOptions};

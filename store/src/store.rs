@@ -12,6 +12,7 @@
 //! index.db          sizes of layers and parsed references; made again whenever it is missing
 //! containers/ names/ volumes/ cache-mounts/    (the runtime's)
 //! partial/          downloads under way
+//! sources/<kind>/<name>/           what builds fetched from elsewhere and may use again
 //! locks/            lock files; `locks/gate` is the one between users and the collector
 //! tmp/              things in the making, one locked directory for each owner
 //! ```
@@ -45,6 +46,7 @@ pub(crate) mod pin;
 pub(crate) mod record;
 pub(crate) mod removal;
 pub(crate) mod shelf;
+pub(crate) mod source;
 pub(crate) mod tag;
 pub(crate) mod temporary;
 #[cfg(test)]

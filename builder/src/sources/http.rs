@@ -20,7 +20,6 @@ use kiln_registry::{Download, Secret as HiddenText, Validators, shown_url};
 use kiln_store::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::sweep::touch;
 use super::{SourceError, Sources};
 
 /// The name of a file whose URL has none (BuildKit's).
@@ -69,8 +68,7 @@ impl Sources<'_> {
     pub(super) fn http(&self, source: &HttpSource) -> Result<HttpFile, SourceError> {
         let url = &source.url;
         let hash = blake3::hash(url.as_bytes()).to_hex();
-        let folder = self.store.root().join("sources/http").join(hash.as_str());
-        touch(&folder);
+        let folder = self.folder("http", &hash)?;
         let name = file_name(url);
         let at = |digest: &Digest| HttpFile {
             directory: folder.join(digest.hex()),

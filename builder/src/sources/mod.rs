@@ -15,8 +15,9 @@ mod sweep;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use kiln_store::{Store, TemporaryDirectory};
+use kiln_store::{SourceFolder, Store, TemporaryDirectory};
 use serde::Serialize;
 
 use crate::cancel::Cancel;
@@ -86,6 +87,8 @@ pub(crate) struct Sources<'a> {
     cancel: &'a Cancel,
     found: Once<String, Result<Found, SourceError>>,
     checkouts: Once<String, Result<PathBuf, SourceError>>,
+    /// What this build uses and no collection may take.
+    held: Mutex<Vec<SourceFolder>>,
 }
 
 impl<'a> Sources<'a> {
@@ -104,7 +107,22 @@ impl<'a> Sources<'a> {
             cancel,
             found: Once::default(),
             checkouts: Once::default(),
+            held: Mutex::default(),
         }
+    }
+
+    /// The folder of a source, which stays until the build ends.
+    fn folder(&self, kind: &str, name: &str) -> Result<PathBuf, SourceError> {
+        let folder = self
+            .store
+            .use_source(kind, name)
+            .map_err(|error| SourceError::failed("cannot keep a source", error))?;
+        let path = folder.path().to_owned();
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(folder);
+        Ok(path)
     }
 
     /// Finds what a source is now: downloads a file unless it is known to be current, asks a repository for its commit.

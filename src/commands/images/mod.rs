@@ -7,8 +7,10 @@ mod remove;
 mod tree;
 mod usage;
 
+use std::collections::HashSet;
+
 use kiln_runtime::container::Containers;
-use kiln_store::{Digest, Image, Reference, Store, StoredImage};
+use kiln_store::{Digest, Image, ImageId, Reference, Store, StoredImage};
 use serde_json::{Value, json};
 
 use crate::cli::{ImagesArgs, TagArgs};
@@ -67,8 +69,7 @@ pub fn list(args: &ImagesArgs, settings: &Settings) -> Result<u8, CommandError> 
     }
     let users = users(&host)?;
     let mut rows = Vec::new();
-    for stored in host.store.images()? {
-        let image = readable(&host.store, &stored)?;
+    for (stored, image) in each_once(&host.store)? {
         let size = match &image {
             Some(image) => layer_bytes(&host.store, image)?,
             None => 0,
@@ -91,6 +92,25 @@ pub fn list(args: &ImagesArgs, settings: &Settings) -> Result<u8, CommandError> 
         }
     }
     print(args, &rows)
+}
+
+/// All images, newest first. Of several manifests of one image, as before and after a push, those with a name, or else the
+/// newest.
+fn each_once(store: &Store) -> Result<Vec<(StoredImage, Option<Image>)>, CommandError> {
+    let mut all = Vec::new();
+    for stored in store.images()? {
+        let image = readable(store, &stored)?;
+        all.push((stored, image));
+    }
+    let named = all.iter().filter(|(stored, _)| !stored.tags.is_empty());
+    let mut shown: HashSet<ImageId> = named
+        .filter_map(|(_, image)| image.as_ref().map(|image| image.id))
+        .collect();
+    all.retain(|(stored, image)| {
+        let is_new = image.as_ref().is_none_or(|image| shown.insert(image.id));
+        is_new || !stored.tags.is_empty()
+    });
+    Ok(all)
 }
 
 /// Reads an image; one that is damaged is told of and does not keep the others from being shown.

@@ -27,8 +27,9 @@ pub fn remove(args: &RemoveImageArgs, settings: &Settings) -> Result<u8, Command
 
 /// An image that is to go.
 struct Doomed {
-    digest: Digest,
     id: String,
+    /// All its manifests and indexes here.
+    forms: Vec<Digest>,
     tags: Vec<Reference>,
 }
 
@@ -51,13 +52,15 @@ fn remove_one(settings: &Settings, name: &str, args: &RemoveImageArgs) -> Result
     }
     if whole {
         Containers::open(host.store.clone())?.release_left_pins()?;
-        let is_gone = if args.no_prune {
-            host.store.unmark_image(&doomed.digest)?;
-            true
-        } else {
-            let report = host.store.remove_image(&doomed.digest)?;
-            report.is_some_and(|report| report.images.contains(&doomed.digest))
-        };
+        let mut is_gone = !doomed.forms.is_empty();
+        for form in &doomed.forms {
+            if args.no_prune {
+                host.store.unmark_image(form)?;
+            } else {
+                let report = host.store.remove_image(form)?;
+                is_gone &= report.is_none_or(|report| report.images.contains(form));
+            }
+        }
         if is_gone {
             output::data(&format!("Deleted: {}\n", doomed.id))?;
         }
@@ -68,13 +71,9 @@ fn remove_one(settings: &Settings, name: &str, args: &RemoveImageArgs) -> Result
 /// Finds what is to go, and refuses what is in use.
 fn choose(host: &Host, name: &str, force: bool) -> Result<Doomed, CommandError> {
     let digest = require(&host.store, name)?;
-    let tags: Vec<Reference> = host
-        .store
-        .tags()?
-        .into_iter()
-        .filter(|(_, tagged)| *tagged == digest)
-        .map(|(tag, _)| tag)
-        .collect();
+    let forms = host.store.forms_of(&digest)?;
+    let mut tags: Vec<Reference> = forms.iter().flat_map(|form| form.tags.clone()).collect();
+    tags.sort();
     let by_name = name
         .parse::<Reference>()
         .ok()
@@ -95,5 +94,6 @@ fn choose(host: &Host, name: &str, force: bool) -> Result<Doomed, CommandError> 
         Ok(image) => image.id.to_string(),
         Err(_) => digest.to_string(),
     };
-    Ok(Doomed { digest, id, tags })
+    let forms = forms.into_iter().map(|form| form.digest).collect();
+    Ok(Doomed { id, forms, tags })
 }

@@ -3,7 +3,7 @@
 use kiln_store::DiskUsage;
 use serde_json::{Value, json};
 
-use super::{NONE, readable, short, users};
+use super::{NONE, each_once, short, users};
 use crate::commands::{ago, print_rows};
 use crate::error::CommandError;
 use crate::format;
@@ -13,11 +13,10 @@ use crate::host::Host;
 pub fn usage(host: &Host, usage: &DiskUsage, style: Option<&str>) -> Result<u8, CommandError> {
     let users = users(host)?;
     let mut rows: Vec<Value> = Vec::new();
-    for stored in host.store.images()? {
+    for (stored, image) in each_once(&host.store)? {
         let Some(part) = usage.per_image.iter().find(|it| it.digest == stored.digest) else {
             continue;
         };
-        let image = readable(&host.store, &stored)?;
         let id = image
             .as_ref()
             .map_or(stored.digest.to_string(), |image| image.id.to_string());

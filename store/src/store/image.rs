@@ -174,7 +174,7 @@ impl Store {
     }
 
     /// Finds an image by the beginning of its identifier or of its digest, as `docker` takes them. Of several manifests of one
-    /// image, such as before and after compression, the newest.
+    /// image, such as before and after compression, one with a name, or else the newest.
     pub fn find_image(&self, prefix: &str) -> Result<Option<Digest>> {
         let digits = prefix.strip_prefix("sha256:").unwrap_or(prefix);
         let is_hex = digits
@@ -184,7 +184,10 @@ impl Store {
             return Ok(None);
         }
         let mut found: Vec<(Option<ImageId>, Digest)> = Vec::new();
-        for stored in self.images()? {
+        let mut images = self.images()?;
+        // Stable, so the newest of each kind comes first.
+        images.sort_by_key(|stored| stored.tags.is_empty());
+        for stored in images {
             // One that cannot be read is still found by its digest, to be removed.
             let id = self.any_image(&stored.digest).ok().map(|image| image.id);
             let by_id = id.is_some_and(|id| id.0.hex().starts_with(digits));
@@ -201,6 +204,18 @@ impl Store {
                 count: found.len(),
             }),
         }
+    }
+
+    /// All manifests and indexes of the image that this one is of, itself included: those that differ in how the layers are
+    /// compressed, as before and after a push. Of one that cannot be read, itself alone.
+    pub fn forms_of(&self, digest: &Digest) -> Result<Vec<StoredImage>> {
+        let id_of = |digest: &Digest| self.any_image(digest).ok().map(|image| image.id);
+        let wanted = id_of(digest);
+        let mut forms = self.images()?;
+        forms.retain(|stored| {
+            stored.digest == *digest || wanted.is_some() && id_of(&stored.digest) == wanted
+        });
+        Ok(forms)
     }
 
     /// Reads a manifest or an index and tells which it is.

@@ -5,6 +5,7 @@ mod collect;
 mod content;
 mod crash;
 mod faults;
+mod sources;
 mod usage;
 mod verify;
 

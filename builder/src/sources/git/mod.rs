@@ -23,7 +23,6 @@ pub(super) use address::percent_decoded as decoded;
 pub(crate) use address::{GitSource, check_checksum};
 use command::{Git, quoted};
 
-use super::sweep::touch;
 use super::{SourceError, Sources};
 
 /// The transports of a repository on another machine.
@@ -84,15 +83,13 @@ impl Sources<'_> {
         commit: &Commit,
     ) -> Result<PathBuf, SourceError> {
         let hash = blake3::hash(source.remote.as_bytes()).to_hex();
-        let folder = self.store.root().join("sources/git").join(hash.as_str());
+        let folder = self.folder("git", &hash)?;
         let target = folder.join(variant(source, commit));
-        touch(&folder);
         if target.is_dir() {
             return Ok(target);
         }
         let failed =
             |error: std::io::Error| SourceError::failed("cannot prepare a checkout", error);
-        std::fs::create_dir_all(&folder).map_err(failed)?;
         let _lock = self
             .store
             .lock(&format!("git-{hash}"))

@@ -32,6 +32,8 @@ pub(crate) struct ImageEntry {
     pub(crate) missing: Vec<Digest>,
     /// The labels of its configurations.
     pub(crate) labels: BTreeMap<String, String>,
+    /// The same for all manifests of one image: the digest of its configuration. Of an index, its own.
+    pub(crate) identity: Digest,
 }
 
 /// A cache record.
@@ -134,6 +136,7 @@ impl Inventory {
                 things: documents.things,
                 missing: documents.missing,
                 labels: documents.labels,
+                identity: documents.config.unwrap_or(digest),
             }
         })
     }
@@ -271,6 +274,8 @@ struct Documents {
     /// Needed and not there. Images of other platforms in an index need not be.
     missing: Vec<Digest>,
     labels: BTreeMap<String, String>,
+    /// The configuration of a manifest; none of an index.
+    config: Option<Digest>,
 }
 
 /// The fields of manifests, indexes and configurations that name something.
@@ -305,7 +310,8 @@ impl Documents {
     fn of(store: &Store, digest: Digest) -> Self {
         let mut documents = Self::default();
         let mut seen = HashSet::new();
-        let mut next = vec![(digest, true)];
+        let root = digest;
+        let mut next = vec![(root, true)];
         while let Some((digest, is_needed)) = next.pop() {
             if !seen.insert(digest) {
                 continue;
@@ -320,6 +326,9 @@ impl Documents {
             let manifests = document.manifests.into_iter().flatten();
             next.extend(manifests.map(|pointer| (pointer.digest, false)));
             if let Some(config) = document.config {
+                if digest == root {
+                    documents.config = config.digest;
+                }
                 next.extend(config.digest.map(|digest| (digest, true)));
                 documents.labels.extend(config.labels.into_iter().flatten());
             }

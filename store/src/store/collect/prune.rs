@@ -61,12 +61,14 @@ pub struct PruneOptions {
     pub labels: Vec<LabelFilter>,
     /// Which cache records.
     pub records: PruneRecords,
-    /// Only images that came here, and records last used, before this: seconds since 1970.
+    /// Only images that came here, and records and sources last used, before this: seconds since 1970.
     pub before: Option<u64>,
-    /// Removes no more than it takes for images and cache to fit into this many bytes. Images without a name go first if
-    /// images were asked for, then compressed layers that a registry is known to hold (the unpacked layers stay, so nothing
-    /// stops working), then cache records, least recently used first, and then, with [`PruneImages::All`], images with
-    /// names, oldest first.
+    /// Whether fetched sources that nobody uses go.
+    pub sources: bool,
+    /// Removes no more than it takes for images, cache and sources to fit into this many bytes. Images without a name go first if
+    /// images were asked for, then sources, least recently used first, then compressed layers that a registry is known to hold
+    /// (the unpacked layers stay, so nothing stops working), then cache records, least recently used first, and then, with
+    /// [`PruneImages::All`], images with names, oldest first.
     pub keep_bytes: Option<u64>,
     /// Counts only what the cache alone keeps against `keep_bytes`.
     pub only_cache: bool,
@@ -87,6 +89,8 @@ pub struct PruneReport {
     pub directories: usize,
     /// How many contents.
     pub blobs: usize,
+    /// How many fetched sources.
+    pub sources: usize,
     /// How many bytes became free on disk.
     pub bytes: u64,
 }
@@ -112,13 +116,26 @@ impl Store {
             true => Some(Sizes::of(self, &inventory)?),
             false => None,
         };
+        let mut sources = match options.sources {
+            true => self.idle_sources(options.before)?,
+            false => Vec::new(),
+        };
         if let (Some(limit), Some(sizes)) = (options.keep_bytes, &sizes) {
+            let all: u64 = sources.iter().map(|source| source.bytes).sum();
+            let rest = cap::present(&inventory, &choice, sizes, options);
+            let kept = cap::choose_sources(&mut sources, all, limit.saturating_sub(rest));
+            let limit = limit.saturating_sub(kept);
             cap::choose(&inventory, &mut choice, sizes, options, limit);
         }
         if let Some(sizes) = sizes.filter(|_| options.dry_run) {
-            return Ok(forecast(&inventory, &choice, &sizes));
+            let mut report = forecast(&inventory, &choice, &sizes);
+            report.sources = sources.len();
+            report.bytes += sources.iter().map(|source| source.bytes).sum::<u64>();
+            return Ok(report);
         }
-        let report = self.remove(&choice, options)?;
+        let mut report = self.remove(&choice, options)?;
+        report.sources = sources.len();
+        report.bytes += self.remove_sources(sources)?;
         match self.sync() {
             // On a full disk it waits for the next time; a power cut until then costs what was not synced.
             Err(error) if error.io_kind() == Some(ErrorKind::StorageFull) => {}
@@ -343,6 +360,7 @@ fn forecast(inventory: &Inventory, choice: &Choice, sizes: &Sizes) -> PruneRepor
         .filter_map(|digest| inventory.images.get(digest))
         .flat_map(|image| &image.tags);
     PruneReport {
+        sources: 0,
         images: choice.images.iter().copied().collect(),
         tags: tags.cloned().collect(),
         records: choice.records.len(),

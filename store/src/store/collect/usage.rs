@@ -10,6 +10,7 @@ use crate::store::collect::size::{TreeSize, Union};
 use crate::store::index::SizeIndex;
 use crate::store::layout::{entries, file_name};
 use crate::store::lease::Held;
+use crate::store::source::SOURCES;
 use crate::{Digest, Error, Result, Store};
 
 /// Directories whose content is counted thing by thing.
@@ -73,7 +74,7 @@ impl Store {
         let cached: HashSet<Held> = records.map(|layer| Held::Layer(*layer)).collect();
         let pinned: HashSet<Held> = inventory.pinned.iter().copied().collect();
         usage.images = Share {
-            count: inventory.images.len(),
+            count: identities(&inventory).len(),
             bytes: tally.add(&with_needs(&inventory, images)),
             reclaimable: 0,
         };
@@ -111,13 +112,20 @@ impl Store {
                 .map_err(Error::io("measure", &path))?
                 .total();
             if path.is_dir() && !matches!(name.as_str(), "refs" | "records" | "locks") {
-                let count = entries(&path)?.len();
+                let (count, reclaimable) = match name.as_str() {
+                    SOURCES => {
+                        let idle = self.idle_sources(None)?;
+                        let bytes = idle.iter().map(|source| source.bytes).sum();
+                        (self.sources()?.len(), bytes)
+                    }
+                    _ => (entries(&path)?.len(), 0),
+                };
                 others.insert(
                     name,
                     Share {
                         count,
                         bytes: size,
-                        reclaimable: 0,
+                        reclaimable,
                     },
                 );
             } else {
@@ -157,20 +165,31 @@ fn with_needs(inventory: &Inventory, mut things: HashSet<Held>) -> HashSet<Held>
     things
 }
 
+/// The images by identity: several manifests of one image are one.
+fn identities(inventory: &Inventory) -> HashSet<Digest> {
+    inventory
+        .images
+        .values()
+        .map(|image| image.identity)
+        .collect()
+}
+
 fn per_image(inventory: &Inventory, sizes: &Sizes) -> Vec<ImageUsage> {
-    let mut users: HashMap<Held, usize> = HashMap::new();
+    let mut users: HashMap<Held, HashSet<Digest>> = HashMap::new();
     let sets: Vec<(Digest, HashSet<Held>)> = inventory
         .images
         .iter()
         .map(|(digest, image)| (*digest, image.things.iter().copied().collect()))
         .collect();
-    for thing in sets.iter().flat_map(|(_, things)| things) {
-        *users.entry(*thing).or_default() += 1;
+    for image in inventory.images.values() {
+        for thing in &image.things {
+            users.entry(*thing).or_default().insert(image.identity);
+        }
     }
     let usage = |(digest, things): &(Digest, HashSet<Held>)| {
         let alone: HashSet<Held> = things
             .iter()
-            .filter(|thing| users[*thing] == 1)
+            .filter(|thing| users[*thing].len() == 1)
             .copied()
             .collect();
         ImageUsage {

@@ -43,7 +43,7 @@ fn filled(root: &Path) -> Store {
 
 /// Checks the parts against `du`. The index and this process's own directory change while measuring, so both are there
 /// before.
-fn check(store: &Store) {
+pub(super) fn check(store: &Store) {
     store.disk_usage().unwrap();
     let usage = store.disk_usage().unwrap();
     let expected = du(store.root());
@@ -53,6 +53,26 @@ fn check(store: &Store) {
         usage.total,
         usage.images.bytes + usage.cache.bytes + usage.loose.bytes + others
     );
+}
+
+/// Deeper than there are descriptors or than a path can name, as a container can make it.
+#[test]
+fn very_deep_trees_are_measured() {
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+    let directory = scratch();
+    let store = filled(directory.path());
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let container = directory.path().join("containers/c1");
+    let mut here = openat(rustix::fs::CWD, &container, flags, Mode::empty()).unwrap();
+    for _ in 0..20_000 {
+        for name in ["d", "e"] {
+            mkdirat(&here, name, Mode::RWXU).unwrap();
+        }
+        here = openat(&here, "d", flags, Mode::empty()).unwrap();
+    }
+    check(&store);
+    crate::store::removal::remove_counted(&container).unwrap();
+    check(&store);
 }
 
 #[test]

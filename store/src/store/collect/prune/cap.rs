@@ -8,6 +8,7 @@ use crate::Digest;
 use crate::store::collect::inventory::{ImageEntry, Inventory, RecordEntry};
 use crate::store::collect::usage::Sizes;
 use crate::store::lease::Held;
+use crate::store::source::IdleSource;
 
 /// Something that may go, the cheapest to do without first.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,32 @@ enum Candidate<'a> {
     Record(&'a RecordEntry),
     /// An image with a name.
     Image(Digest),
+}
+
+/// What counts against the limit before anything goes for its sake.
+pub(super) fn present(
+    inventory: &Inventory,
+    choice: &Choice,
+    sizes: &Sizes,
+    options: &PruneOptions,
+) -> u64 {
+    let all = sizes.of_things(&left(inventory, choice, &[]));
+    match options.only_cache {
+        true => all.saturating_sub(sizes.of_things(&without_cache(inventory, choice))),
+        false => all,
+    }
+}
+
+/// Leaves only those sources chosen that have to go for the rest, of `all` bytes together, to fit; gives the bytes that stay.
+pub(super) fn choose_sources(sources: &mut Vec<IdleSource>, all: u64, limit: u64) -> u64 {
+    let mut kept = all;
+    let mut gone = 0;
+    while kept > limit && gone < sources.len() {
+        kept -= sources[gone].bytes;
+        gone += 1;
+    }
+    sources.truncate(gone);
+    kept
 }
 
 /// Adds candidates to the choice until the rest fits. What remains shrinks with each, so their number is searched for.
