@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use xtask::identity::Identity;
 use xtask::process::{self, Finished};
 
 use crate::support::{TestEnv, lacks, scenarios};
@@ -40,6 +41,9 @@ fn many_layers_are_one_tree(env: &TestEnv) {
         let looked = env.output_of("copied", LOOK.split_once("; ").unwrap().1);
         assert_eq!(looked, seen.split_once('\n').unwrap().1);
         in_one_call(env, &image, &seen);
+        if count == 110 {
+            unpacked_by_umoci(env, &image, &seen);
+        }
     }
 }
 
@@ -66,9 +70,45 @@ fn in_one_call(env: &TestEnv, image: &str, seen: &str) {
     assert_eq!(calls.count(), 1, "{text}");
 }
 
+/// The tree that another program makes of the same layers.
+fn unpacked_by_umoci(env: &TestEnv, image: &str, seen: &str) {
+    if lacks("umoci") {
+        return;
+    }
+    let at = |name: &str| env.scratch().path().join(name).display().to_string();
+    let layout = format!("{}:latest", at("layout"));
+    env.ok(&["copy", &format!("store:{image}"), &format!("oci:{layout}")]);
+    let bundle = at("bundle");
+    let mut umoci = env.program("umoci");
+    umoci.args(["unpack", "--image", &layout]);
+    if !env.identity().is_root() {
+        umoci.arg("--rootless");
+    }
+    process::run(umoci.arg(&bundle), LIMIT).unwrap();
+    let directory = format!("{bundle}/rootfs/d");
+    let mut look = env.program("sh");
+    look.args(["-c", &LOOK.replace("/d", &directory)]);
+    let looked = process::run(&mut look, LIMIT).unwrap().stdout;
+    assert_eq!(looked.replace(&directory, "/d"), seen);
+}
+
+/// A tracer that leaves the programs it follows the privileges of their files, which only root can.
+fn tracer(env: &TestEnv) -> std::process::Command {
+    let current = Identity::current().unwrap();
+    if env.identity().is_root() || !current.is_root() {
+        return env.program("strace");
+    }
+    let user = env.identity();
+    let mut strace = current.command(xtask::program::find("strace").unwrap());
+    strace.args(["-u", &user.name]);
+    strace.env("HOME", &user.home);
+    strace.env("USER", &user.name).env("LOGNAME", &user.name);
+    strace
+}
+
 fn run(env: &TestEnv, flags: &[&str], trace: &std::path::Path, image: &str) -> Finished {
     let kiln = env.kiln();
-    let mut strace = env.program("strace");
+    let mut strace = tracer(env);
     strace
         .args(["-f", "-qq", "-s", "200"])
         .args(flags)

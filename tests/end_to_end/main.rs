@@ -33,6 +33,7 @@ mod interrupted;
 mod isolation;
 mod keeping;
 mod known_holes;
+mod listing;
 mod nested;
 mod networks;
 mod outputs;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod entries;
+mod mutations;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

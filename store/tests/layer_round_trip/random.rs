@@ -52,7 +52,22 @@ fn random_changes_through_overlay_survive() {
             &comparable(snapshot_view(&moved.view())),
             "the stack in another store",
         );
+        let tars: Vec<Vec<u8>> = stack.layers().iter().map(|it| archive(&here, it)).collect();
+        if let Some(unpacked) = umoci::unpacked(scratch.path(), &tars) {
+            let plain = |snapshot| umoci::plain(comparable(snapshot));
+            assert_same(
+                &plain(snapshot_view(&stack.view())),
+                &plain(unpacked),
+                "umoci",
+            );
+        }
     }
+}
+
+/// A layer as it travels.
+fn archive(store: &Store, layer: &DiffId) -> Vec<u8> {
+    let blob = store.layer_blob(layer, Compression::None).unwrap();
+    store.read_blob(&blob.digest, u64::MAX).unwrap()
 }
 
 #[test]

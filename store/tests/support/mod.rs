@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod umoci;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
@@ -371,7 +373,10 @@ pub struct Random(pub u64);
 
 impl Random {
     pub fn new(what: &str) -> Self {
-        let seed = match option_env!("KILN_TEST_SEED").and_then(|text| text.parse().ok()) {
+        let seed = match std::env::var("KILN_TEST_SEED")
+            .ok()
+            .and_then(|text| text.parse().ok())
+        {
             Some(seed) => seed,
             None => std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
