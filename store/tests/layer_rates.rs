@@ -1,5 +1,6 @@
-//! Rates of the layer code beside the usual tools, on the machine at hand. Not part of the usual run:
+//! The candidates for gzip, small steps, and a huge layer in little memory, on the machine at hand. Not part of the usual run:
 //! `cargo test --release -p kiln-store --test layer_rates -- --ignored --nocapture --test-threads 1`
+//! Whole layers beside the usual tools: `cargo xtask bench --only store`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
@@ -8,15 +9,13 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use kiln_store::{CommitOptions, Compression, DiffId, Digest, LayerRecord, Stack, Store};
+use kiln_store::{CommitOptions, Compression, DiffId, Stack, Store};
 use support::*;
 
 const MIB: f64 = 1_048_576.0;
-/// The size of the mixed tree.
-const TREE: usize = 256 << 20;
 
 /// Binaries and texts of this machine, and a fifth of noise, as images have them: files of all sizes.
 fn mixed_tree(root: &Path, size: usize) {
@@ -136,42 +135,6 @@ fn compressors() {
     }
 }
 
-fn commit(store: &Store, source: &Path, compression: Option<Compression>) -> LayerRecord {
-    let empty = store.stack(&[]).unwrap();
-    let tree = store.new_tree(&empty).unwrap();
-    run(Command::new("cp")
-        .arg("-a")
-        .arg(source.join("."))
-        .arg(tree.fs()));
-    let size = du(source);
-    let options = CommitOptions {
-        clamp_mtime: None,
-        compression,
-    };
-    let record = timed(&format!("commit, {compression:?}"), size, || {
-        store.commit_tree(tree, &empty, &options).unwrap()
-    });
-    for blob in &record.blobs {
-        println!(
-            "{:46} {:.1} MiB of {:.1}",
-            "",
-            blob.size as f64 / MIB,
-            record.tar_size as f64 / MIB
-        );
-    }
-    record
-}
-
-fn du(root: &Path) -> f64 {
-    let output = Command::new("du").args(["-sb"]).arg(root).output().unwrap();
-    String::from_utf8_lossy(&output.stdout)
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap()
-}
-
 fn shell(what: &str, bytes: f64, script: &str) {
     timed(what, bytes, || {
         run(Command::new("sh").arg("-c").arg(script))
@@ -185,159 +148,6 @@ fn peak_memory() -> String {
         .find(|line| line.starts_with("VmHWM"))
         .unwrap_or_default()
         .to_owned()
-}
-
-#[test]
-#[ignore = "measures the machine"]
-fn writing_and_reading() {
-    let scratch = scratch();
-    let source = scratch.path().join("source");
-    fs::create_dir(&source).unwrap();
-    mixed_tree(&source, TREE);
-    let size = du(&source);
-    let at = |name: &str| scratch.path().join(name).display().to_string();
-    let source_name = source.display().to_string();
-    timed("sha256 of 512 MiB of zeros, one core", 512.0 * MIB, || {
-        Digest::sha256(&vec![0; 512 << 20])
-    });
-    shell(
-        "tar c | sha256sum",
-        size,
-        &format!("tar -C {source_name} -cf - . | sha256sum"),
-    );
-    shell(
-        "tar c > file",
-        size,
-        &format!("tar -C {source_name} -cf {} .", at("all.tar")),
-    );
-    shell(
-        "gzip -6",
-        size,
-        &format!("gzip -6 < {} > {}", at("all.tar"), at("all.gz")),
-    );
-    shell(
-        "pigz -6",
-        size,
-        &format!("pigz -6 < {} > {}", at("all.tar"), at("all.pigz")),
-    );
-    println!(
-        "gzip {:.1} MiB, pigz {:.1} MiB",
-        fs::metadata(at("all.gz")).unwrap().len() as f64 / MIB,
-        fs::metadata(at("all.pigz")).unwrap().len() as f64 / MIB
-    );
-    fs::create_dir(at("out")).unwrap();
-    shell(
-        "gzip -dc | tar x",
-        size,
-        &format!("gzip -dc {} | tar -C {} -xf -", at("all.gz"), at("out")),
-    );
-    fs::remove_dir_all(at("out")).unwrap();
-    for (number, compression) in [None, Some(Compression::GZIP), Some(Compression::ZSTD)]
-        .into_iter()
-        .enumerate()
-    {
-        let here = store(&scratch.path().join(format!("store-{number}")));
-        let record = commit(&here, &source, compression);
-        let there = store(&scratch.path().join(format!("there-{number}")));
-        let compression = compression.unwrap_or(Compression::None);
-        let blob = here.layer_blob(&record.diff_id, compression).unwrap();
-        let mut file = here.open_blob(&blob.digest).unwrap();
-        timed(&format!("ingest, {compression:?}"), size, || {
-            there
-                .ingest_layer(&mut file, &blob, &record.diff_id, &Default::default())
-                .unwrap()
-        });
-        fs::remove_dir_all(there.root()).unwrap();
-        fs::remove_dir_all(here.root()).unwrap();
-    }
-    println!("{}", peak_memory());
-}
-
-#[test]
-#[ignore = "measures the machine"]
-fn eight_layers_at_once() {
-    let scratch = scratch();
-    let here = store(&scratch.path().join("here"));
-    let there = store(&scratch.path().join("there"));
-    let mut layers = Vec::new();
-    let mut total = 0.0;
-    for number in 0..8 {
-        let source = scratch.path().join(format!("source-{number}"));
-        fs::create_dir(&source).unwrap();
-        fs::write(source.join("which"), number.to_string()).unwrap();
-        mixed_tree(&source, 128 << 20);
-        let tar = scratch.path().join(format!("{number}.tar.gz"));
-        run(Command::new("sh").arg("-c").arg(format!(
-            "tar -C {} -cf - . | pigz -6 > {}",
-            source.display(),
-            tar.display()
-        )));
-        let plain = Command::new("gzip")
-            .arg("-dc")
-            .arg(&tar)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
-            .wait_with_output()
-            .unwrap();
-        total += plain.stdout.len() as f64;
-        let diff_id = DiffId(Digest::sha256(&plain.stdout));
-        let bytes = fs::read(&tar).unwrap();
-        let digest = here.put_blob(&bytes).unwrap();
-        layers.push((
-            diff_id,
-            kiln_store::Descriptor::new(Compression::GZIP.media_type(), digest, bytes.len() as u64),
-            tar,
-        ));
-        fs::remove_dir_all(&source).unwrap();
-    }
-    let script: Vec<String> = layers
-        .iter()
-        .map(|(_, _, tar)| {
-            let out = tar.with_extension("out");
-            fs::create_dir(&out).unwrap();
-            format!(
-                "gzip -dc {} | tar -C {} -xf -",
-                tar.display(),
-                out.display()
-            )
-        })
-        .collect();
-    shell(
-        "gzip -dc | tar x, one after the other",
-        total,
-        &script.join(" && "),
-    );
-    for (_, _, tar) in &layers {
-        fs::remove_dir_all(tar.with_extension("out")).unwrap();
-    }
-    for at_once in [2, 4, 8] {
-        let there = store(&scratch.path().join(format!("there-{at_once}")));
-        timed(
-            &format!("ingest of eight layers, {at_once} at once"),
-            total,
-            || {
-                let next = std::sync::atomic::AtomicUsize::new(0);
-                std::thread::scope(|scope| {
-                    for _ in 0..at_once {
-                        scope.spawn(|| {
-                            while let Some((diff_id, blob, _)) =
-                                layers.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
-                            {
-                                let mut file = here.open_blob(&blob.digest).unwrap();
-                                there
-                                    .ingest_layer(&mut file, blob, diff_id, &Default::default())
-                                    .unwrap();
-                            }
-                        });
-                    }
-                });
-            },
-        );
-        fs::remove_dir_all(there.root()).unwrap();
-    }
-    println!("{}", peak_memory());
-    drop(there);
 }
 
 fn small_step(store: &Store, below: &Stack, number: usize) -> Stack {

@@ -85,8 +85,14 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "pigz",
         present: || has("pigz"),
-        why: "reads compressed layers back",
-        tasks: TESTS,
+        why: "reads compressed layers back; compresses beside kiln",
+        tasks: &[For::Test, For::Peers],
+    },
+    Package {
+        name: "zstd",
+        present: || has("zstd"),
+        why: "compresses beside kiln",
+        tasks: &[For::Peers],
     },
     Package {
         name: "curl",

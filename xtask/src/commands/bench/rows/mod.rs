@@ -17,6 +17,7 @@ mod pull;
 mod push;
 mod run;
 mod steps;
+mod store;
 
 use std::fmt;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub const ROWS: &[Row] = &[
     run::ROW,
     parallel::ROW,
     memory::ROW,
+    store::ROW,
     binary::ROW,
     language::ROW,
 ];
