@@ -44,6 +44,16 @@ impl Attributes {
         }
     }
 
+    /// Takes out the access control list that a directory gives to what is made in it. It is set once everything in the directory is made,
+    /// because entries have lists of their own, or none.
+    pub(crate) fn take_default_acl(&mut self) -> Option<Vec<u8>> {
+        let at = self
+            .xattrs
+            .iter()
+            .position(|(name, _)| name == xattr::DEFAULT_ACL)?;
+        Some(self.xattrs.remove(at).1)
+    }
+
     /// Sets all but the time on an open file or directory that was just made. An extended attribute that can't be set
     /// goes to `refused`, which decides.
     pub(crate) fn set_on_open(

@@ -15,6 +15,9 @@ use crate::OverlayXattrs;
 /// Extended attributes, sorted by name.
 pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// The access control list that a directory gives to what is made in it.
+pub(crate) const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
 /// The name that holds file capabilities.
 pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 

@@ -52,9 +52,10 @@ fn originals(scratch: &Path, random: &mut Random) -> Vec<Vec<u8>> {
         std::os::unix::fs::FileExt::write_all_at(&sparse, b"island", 200_000).unwrap();
         std::os::unix::fs::symlink("sub", source.join("link")).unwrap();
         fs::hard_link(source.join("sub/noise"), source.join("hard")).unwrap();
-        for format in ["gnu", "posix", "ustar"] {
+        for format in ["gnu -S", "posix -S", "ustar"] {
             let mut command = Command::new("tar");
-            command.args(["-cS", "--format", format, "-C"]);
+            command.args(["-c", "--format"]).args(format.split(' '));
+            command.arg("-C");
             let made = command.arg(&source).arg(".").output().unwrap();
             assert!(made.status.success());
             all.push(made.stdout);

@@ -130,6 +130,12 @@ pub(crate) fn dress(random: &mut Random, path: &Path) {
             rustix::fs::setxattr(path, "user.test", &value, rustix::fs::XattrFlags::empty())
                 .unwrap();
         }
+        if is_plain && random.chance(10) {
+            set_acl(path, "system.posix_acl_access");
+        }
+        if meta.is_dir() && random.chance(10) {
+            set_acl(path, "system.posix_acl_default");
+        }
         if is_root() && meta.is_file() && random.chance(10) {
             let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             rustix::fs::setxattr(
@@ -158,6 +164,24 @@ pub(crate) fn dress(random: &mut Random, path: &Path) {
         )
         .unwrap();
     }
+}
+
+/// An access control list with an entry for another user, as the kernel takes it (`linux/posix_acl_xattr.h`).
+fn set_acl(path: &Path, kind: &str) {
+    let nobody = u32::MAX;
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in [
+        (0x01_u16, 7_u16, nobody),
+        (0x02, 5, 33),
+        (0x04, 5, nobody),
+        (0x10, 5, nobody),
+        (0x20, 0, nobody),
+    ] {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(permissions.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    rustix::fs::setxattr(path, kind, &bytes, rustix::fs::XattrFlags::empty()).unwrap();
 }
 
 /// The time of the root is nobody's.

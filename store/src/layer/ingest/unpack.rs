@@ -43,6 +43,7 @@ pub(super) struct Unpacker {
     implied: BTreeSet<Vec<u8>>,
     hides_all: bool,
     times: BTreeMap<Vec<u8>, Time>,
+    default_acls: BTreeMap<Vec<u8>, Vec<u8>>,
     links: BTreeMap<Vec<u8>, Vec<u8>>,
     left_out: Vec<LeftOut>,
 }
@@ -58,6 +59,7 @@ impl Unpacker {
             implied: BTreeSet::from([Vec::new()]),
             hides_all: false,
             times: BTreeMap::from([(Vec::new(), IMPLIED_TIME)]),
+            default_acls: BTreeMap::new(),
             links: BTreeMap::new(),
             left_out: Vec::new(),
         }
@@ -81,8 +83,15 @@ impl Unpacker {
         Ok((self.finish()?, source))
     }
 
-    /// Times of directories come last, as every entry made in one changes it.
-    fn finish(self) -> Result<Unpacked> {
+    /// Times of directories come last, as every entry made in one changes it, and so does what a directory hands down.
+    fn finish(mut self) -> Result<Unpacked> {
+        for (path, acl) in &self.default_acls {
+            let held = beneath::open(self.places.root(), path, beneath::DIRECTORY)
+                .map_err(|error| LayerError::entry("open", path, error))?;
+            if let Err(error) = xattr::set_on_open(&held, xattr::DEFAULT_ACL, acl) {
+                excuse(path, self.family, &mut self.left_out)(xattr::DEFAULT_ACL, error)?;
+            }
+        }
         for (path, time) in &self.times {
             let held = beneath::open(self.places.root(), path, beneath::DIRECTORY)
                 .map_err(|error| LayerError::entry("open", path, error))?;
@@ -179,7 +188,10 @@ impl Unpacker {
                 "the root can only be a directory",
             ));
         }
-        let attributes = attributes(entry);
+        let mut attributes = attributes(entry);
+        if let Some(acl) = attributes.take_default_acl() {
+            self.default_acls.insert(Vec::new(), acl);
+        }
         let mut refused = excuse(b"", self.family, &mut self.left_out);
         attributes.set_on_open(self.places.root(), b"", &mut refused)?;
         self.implied.remove(&b""[..]);
@@ -206,7 +218,10 @@ impl Unpacker {
         }
         let held =
             beneath::open(self.places.here(), &place.name, beneath::DIRECTORY).map_err(failed)?;
-        let attributes = attributes(entry);
+        let mut attributes = attributes(entry);
+        if let Some(acl) = attributes.take_default_acl() {
+            self.default_acls.insert(place.path.clone(), acl);
+        }
         attributes.set_on_open(
             &held,
             &place.path,
@@ -419,6 +434,8 @@ impl Unpacker {
             self.implied
                 .retain(|known| !path::is_within(known, &place.path));
             self.times
+                .retain(|known, _| !path::is_within(known, &place.path));
+            self.default_acls
                 .retain(|known, _| !path::is_within(known, &place.path));
             self.links
                 .retain(|known, _| !path::is_within(known, &place.path));

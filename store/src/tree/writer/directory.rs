@@ -53,7 +53,7 @@ impl TreeWriter {
     /// Gives an existing directory new attributes.
     pub fn set_directory(&mut self, path: &[u8], attributes: &Attributes) -> Result<()> {
         let held = self.open_directory(path)?;
-        attributes.set_on_open(&held, path, &mut no_excuse(path))?;
+        self.dress_directory(&held, path, attributes)?;
         if let Some(time) = attributes.mtime {
             self.times.insert(path.to_vec(), time);
         }
@@ -104,6 +104,8 @@ impl TreeWriter {
             .map_err(|error| LayerError::entry("remove", path, error))?;
         self.last = None;
         self.times.retain(|known, _| !path::is_within(known, path));
+        self.default_acls
+            .retain(|known, _| !path::is_within(known, path));
         Ok(())
     }
 
@@ -125,7 +127,7 @@ impl TreeWriter {
             }
         }
         let made = beneath::open(&*held, name, beneath::DIRECTORY).map_err(failed)?;
-        attributes.set_on_open(&made, path, &mut no_excuse(path))?;
+        self.dress_directory(&made, path, attributes)?;
         if hides {
             xattr::set_opaque(&made, self.family).map_err(failed)?;
         }
@@ -179,7 +181,7 @@ impl TreeWriter {
         let made = Rc::new(beneath::open(&*held, name, beneath::DIRECTORY).map_err(failed)?);
         let attributes =
             Attributes::of(&entry.meta, self.below.xattrs(&self.lower_entry(&entry)?)?);
-        attributes.set_on_open(&made, path, &mut no_excuse(path))?;
+        self.dress_directory(&made, path, &attributes)?;
         self.note_time(path, &made, &attributes)?;
         Ok(made)
     }
@@ -192,6 +194,20 @@ impl TreeWriter {
                 path: entry.display(),
             }),
         }
+    }
+
+    /// Sets attributes, but for the list that the directory hands down, which comes last.
+    fn dress_directory(
+        &mut self,
+        held: &OwnedFd,
+        path: &[u8],
+        attributes: &Attributes,
+    ) -> Result<()> {
+        let mut own = attributes.clone();
+        if let Some(acl) = own.take_default_acl() {
+            self.default_acls.insert(path.to_vec(), acl);
+        }
+        own.set_on_open(held, path, &mut no_excuse(path))
     }
 
     fn note_time(&mut self, path: &[u8], made: &OwnedFd, attributes: &Attributes) -> Result<()> {

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::attributes::{Time, set_mtime};
-use super::{NewTree, beneath, path};
+use super::{NewTree, beneath, path, xattr};
 use crate::OverlayXattrs;
 use crate::layer::{LayerError, Result};
 use crate::view::{Entry, Follow, View};
@@ -35,6 +35,8 @@ pub struct TreeWriter {
     last: Option<(Vec<u8>, Rc<OwnedFd>)>,
     /// The times that directories shall have in the end.
     times: HashMap<Vec<u8>, Time>,
+    /// The access control lists that directories shall hand down in the end, not to what is written now.
+    default_acls: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 /// Where a path leads in the merged tree.
@@ -66,6 +68,7 @@ impl TreeWriter {
             merged,
             last: None,
             times: HashMap::new(),
+            default_acls: HashMap::new(),
         })
     }
 
@@ -108,7 +111,14 @@ impl TreeWriter {
         self.last = None;
         for (path, time) in &self.times {
             match beneath::open(&*self.root, path, beneath::DIRECTORY) {
-                Ok(held) => set_mtime(&held, b"", *time, path)?,
+                Ok(held) => {
+                    if let Some(acl) = self.default_acls.get(path) {
+                        xattr::set_on_open(&held, xattr::DEFAULT_ACL, acl).map_err(|error| {
+                            LayerError::entry("set an extended attribute of", path, error)
+                        })?;
+                    }
+                    set_mtime(&held, b"", *time, path)?;
+                }
                 // Replaced or removed after it was written to.
                 Err(
                     rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP,
