@@ -106,7 +106,7 @@ fn fetched_sources_are_counted_and_pruned(env: &TestEnv) {
     let reclaimable = df(env, "sources", "Reclaimable");
     assert!(reclaimable.ends_with("%)"), "{reclaimable}");
     // Neither images alone nor what is old take it.
-    env.ok(&["image", "prune", "--all", "--force"]);
+    env.ok(&["image", "prune", "--force"]);
     env.ok(&["builder", "prune", "--force", "--filter", "until=1h"]);
     assert!(size() >= 200_000);
     let pruned = env.run(&["builder", "prune", "--force"]);
