@@ -2,6 +2,7 @@
 //! so that a command pays only for what it uses.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -9,10 +10,11 @@ use anyhow::Context;
 use kiln_builder::{Cancel, ClientProvider, RegistryImages};
 use kiln_registry::{AuthFile, Client, ClientOptions, Credential, Credentials, Proxies};
 use kiln_runtime::container::HostFiles;
+use kiln_runtime::emulators::{self, Emulators};
 use kiln_runtime::network::StepNetworks;
 use kiln_runtime::userns::{EnterError, EnterOptions, Entered, enter as enter_namespace};
 use kiln_runtime::{Expected, Launcher, LauncherOptions};
-use kiln_store::{OverlayXattrs, Reference, Store, StoreOptions};
+use kiln_store::{OverlayXattrs, Platform, Reference, Store, StoreOptions};
 
 use crate::cli::{OneSideArgs, TlsArgs};
 use crate::error::CommandError;
@@ -80,6 +82,7 @@ struct Shared {
     launcher: Mutex<Option<Launcher>>,
     network: OnceLock<tokio::runtime::Runtime>,
     client: OnceLock<Client>,
+    emulators: Mutex<Option<Emulators>>,
 }
 
 impl Host {
@@ -102,6 +105,7 @@ impl Host {
             launcher: Mutex::new(None),
             network: OnceLock::new(),
             client: OnceLock::new(),
+            emulators: Mutex::new(None),
         };
         Ok(Self {
             settings: settings.clone(),
@@ -175,7 +179,7 @@ impl Host {
 
     /// What a build needs of the machine.
     pub fn for_build(&self) -> Result<kiln_builder::Host, CommandError> {
-        let (launching, connecting) = (self.clone(), self.clone());
+        let (launching, connecting, emulating) = (self.clone(), self.clone(), self.clone());
         let connect: ClientProvider = Arc::new(move || {
             let client = connecting
                 .client()
@@ -200,6 +204,7 @@ impl Host {
             images: Arc::new(RegistryImages::new(self.store.clone(), connect.clone())),
             cancel,
             shell: Some(Arc::new(crate::attach::shell)),
+            emulators: Some(Arc::new(move |platform| emulating.emulate(platform))),
             layer_made: None,
             logs: Some(crate::logs::directory(&self.settings.root)),
             resolv_conf: files.resolv_conf.into_bytes(),
@@ -207,6 +212,29 @@ impl Host {
             proxies: self.settings.proxies.variables.clone(),
             remote: self.settings.remote.access(connect),
         })
+    }
+
+    /// Sees to it that programs of this platform run, for as long as this value lives. The machine's own settings are not
+    /// touched: only in a user namespace of this command is an emulator registered.
+    pub fn emulate(&self, platform: &Platform) -> Result<(), String> {
+        let architecture = &platform.architecture;
+        if emulators::are_registered(Path::new(emulators::REGISTERED), architecture) {
+            return Ok(());
+        }
+        if !self.settings.own_namespace {
+            let text = "no emulator is registered (Debian: `apt-get install qemu-user-static binfmt-support`)";
+            return Err(text.to_owned());
+        }
+        let mut registered = self
+            .shared
+            .emulators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if registered.is_none() {
+            let new = emulators::register(&self.settings.search_path, architecture);
+            *registered = Some(new.map_err(|error| error.to_string())?);
+        }
+        Ok(())
     }
 
     /// Where steps get their networks from, and name files that are right for it: a resolver on the machine's loopback is none

@@ -34,6 +34,10 @@ pub struct Settings {
     pub certificate_file: Option<PathBuf>,
     /// Whether the process runs as the machine's root; root of a user namespace is not.
     pub is_root: bool,
+    /// Whether the commands that touch layers do so in a user namespace of their own.
+    pub own_namespace: bool,
+    /// Where the machine's programs are.
+    pub search_path: Vec<PathBuf>,
     /// Whether images are synced to disk before they are reported.
     pub durable: bool,
 }
@@ -84,6 +88,10 @@ impl Settings {
             registry_files: RegistryFiles::from_environment(home.as_deref()),
             certificate_file: variable("SSL_CERT_FILE").map(PathBuf::from),
             is_root,
+            own_namespace: !is_uid_0,
+            search_path: variable("PATH")
+                .map(|path| std::env::split_paths(&path).collect())
+                .unwrap_or_default(),
             durable: args.durable,
         })
     }

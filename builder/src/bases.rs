@@ -64,6 +64,7 @@ impl<'a> ImageBases<'a> {
         let image = image.map_err(|error| error.to_string())?;
         Ok(Arc::new(Base {
             id: image.id,
+            manifest: image.manifest_digest,
             config: image.config,
             layers: image.manifest.layers,
         }))

@@ -13,9 +13,10 @@ use crate::cache::{
 };
 use crate::cancel::Cancel;
 use crate::context::{ContextIndex, Contexts, IndexedHashes};
+use crate::epoch;
 use crate::error::BuildError;
 use crate::event::{Event, Sink};
-use crate::export::{BuiltTarget, ImageOptions, compose, store_image};
+use crate::export::{BuiltTarget, ImageOptions, compose, materials, store_image};
 use crate::graph::{Graph, Vertex, VertexId};
 use crate::host::Host;
 use crate::lower::{Lowered, likely_bases, lower_into};
@@ -27,6 +28,7 @@ use crate::step::{Done, Engine, Prepared, inputs, prepare, wanted};
 /// Builds the target of a Dockerfile, stores its image and gives it its names.
 pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<Built, BuildError> {
     let (file, mut warnings) = parse(request)?;
+    let request = &*epoch::settled(&file, request, host, events)?;
     let lowered = plan(&file, request, host, events)?;
     warnings.extend(lowered.warnings.iter().cloned());
     let names: Vec<String> = lowered
@@ -71,6 +73,7 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
         image: compose(first, first.layers.clone(), &ImageOptions::default())?,
         exported,
         targets,
+        materials: materials(&lowered.graph, &sources),
         steps: reports(&lowered.graph, &done),
         warnings,
         cached_steps,
@@ -139,6 +142,7 @@ pub fn describe(
     events: &dyn Sink,
 ) -> Result<serde_json::Value, BuildError> {
     let (file, _) = parse(request)?;
+    let request = &*epoch::settled(&file, request, host, events)?;
     let lowered = plan(&file, request, host, events)?;
     Ok(crate::graph::describe(&lowered.graph))
 }
@@ -229,6 +233,7 @@ fn run(
         in_result: &in_result,
         imported: &imported,
         failure: Mutex::new(None),
+        no_emulator: Mutex::new(None),
         stop: &stop,
         done: Mutex::new(vec![None; graph.vertices.len()]),
         launcher: OnceLock::new(),

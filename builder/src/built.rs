@@ -6,7 +6,7 @@ use kiln_grammar::Diagnostic;
 use kiln_store::{DiffId, Digest, Image};
 
 use crate::cache::CachedStep;
-use crate::export::{BuiltTarget, Exported};
+use crate::export::{BuiltTarget, Exported, Material};
 
 /// The result of a build.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Built {
     pub(crate) cached_steps: Vec<CachedStep>,
     /// The latest time that appears in the result, if one was set.
     pub source_date_epoch: Option<i64>,
+    /// What was taken from elsewhere: base images, repositories, files.
+    pub materials: Vec<Material>,
     /// Every step of the graph in its order.
     pub steps: Vec<StepReport>,
     /// What the Dockerfile's reader should know.

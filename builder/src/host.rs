@@ -20,6 +20,9 @@ pub type LauncherProvider = Arc<dyn Fn() -> Result<Launcher, String> + Send + Sy
 /// Runs a shell in the container of a step and gives the user's terminal to it, until it ends.
 pub type ShellRunner = Arc<dyn Fn(&Launcher, &Spec) -> Result<Exit, String> + Send + Sync>;
 
+/// Sees to it that programs of this platform can run here, or says why they cannot. Called before each step that needs it.
+pub type EmulatorProvider = Arc<dyn Fn(&Platform) -> Result<(), String> + Send + Sync>;
+
 /// Told of a layer that a step has just made. Called from the thread that works, so it must not block.
 pub type LayerHook = Arc<dyn Fn(&DiffId) + Send + Sync>;
 
@@ -34,6 +37,8 @@ pub struct Host {
     pub images: Arc<dyn Images>,
     /// How a shell in a step's container comes to be; none where nobody could use it.
     pub shell: Option<ShellRunner>,
+    /// How programs of other processors can be run, where the machine's own settings may be added to.
+    pub emulators: Option<EmulatorProvider>,
     /// Told of each new layer of the result as soon as it is made.
     pub layer_made: Option<LayerHook>,
     /// Ends the build when it is raised.

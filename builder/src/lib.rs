@@ -14,6 +14,7 @@ mod cache;
 mod cancel;
 mod context;
 mod copy;
+mod epoch;
 mod error;
 mod event;
 mod export;
@@ -36,13 +37,18 @@ pub use context::{
     ContextContent, FetchedContext, fetch_context, is_remote, needs_ssh, read_context,
 };
 pub use copy::wildcard::{BadPattern, path_matches};
+pub use epoch::source_date_epoch;
 pub use error::{BuildError, StepFailure};
 pub use event::{Event, Sink, StepNumber};
 pub use export::{
-    Annotation, AnnotationLevel, BuiltTarget, Exported, FilesReport, ImageOptions, store_image,
-    write_archive, write_directory,
+    Annotation, AnnotationLevel, Attestation, BuiltTarget, DirectoryOptions, Exported, FilesReport,
+    ImageOptions, Material, ProvenanceOptions, provenance, store_image, write_archive,
+    write_directory,
 };
-pub use host::{Host, ImageError, Images, LauncherProvider, LayerHook, RemoteAccess, ShellRunner};
+pub use host::{
+    EmulatorProvider, Host, ImageError, Images, LauncherProvider, LayerHook, RemoteAccess,
+    ShellRunner,
+};
 pub use registry_images::{ClientProvider, RegistryImages};
 pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};
 pub use verify::{Difference, compare};

@@ -20,6 +20,8 @@ pub struct BuildRequest {
     pub context: Option<PathBuf>,
     /// What the context is from build to build when its directory is another one each time.
     pub context_identity: Option<String>,
+    /// When the context's content was made, in seconds since 1970, if it is no directory of the user's.
+    pub context_time: Option<i64>,
     /// The text of the ignore file that applies to the context.
     pub ignore: Option<String>,
     /// Further contexts by name (`--build-context name=...`).
@@ -82,6 +84,7 @@ impl BuildRequest {
             dockerfile_name: "Dockerfile".to_owned(),
             context: None,
             context_identity: None,
+            context_time: None,
             ignore: None,
             named_contexts: BTreeMap::new(),
             target: None,

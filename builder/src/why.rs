@@ -4,6 +4,7 @@ use crate::build::{parse, plan, sources_of};
 use crate::built::StepWhy;
 use crate::cache::Records;
 use crate::context::Contexts;
+use crate::epoch;
 use crate::error::BuildError;
 use crate::event::Sink;
 use crate::host::Host;
@@ -19,6 +20,7 @@ pub fn why(
     wanted: &str,
 ) -> Result<Vec<StepWhy>, BuildError> {
     let (file, _) = parse(request)?;
+    let request = &*epoch::settled(&file, request, host, events)?;
     let lowered = plan(&file, request, host, events)?;
     let graph = &lowered.graph;
     let sources = sources_of(request, host);

@@ -18,6 +18,7 @@ pub mod cgroup;
 mod child;
 pub mod container;
 mod detached;
+pub mod emulators;
 mod error;
 mod explain;
 pub mod inside;

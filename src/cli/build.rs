@@ -46,13 +46,13 @@ pub struct BuildArgs {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     pub platform: Vec<String>,
     /// Run every step, whatever the cache holds
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub no_cache: bool,
     /// Stages to build without the cache
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub no_cache_filter: Vec<String>,
     /// Ask the registry for newer base images
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub pull: bool,
     /// Network of RUN steps: `host`, `none` or `default`
     #[arg(long, value_name = "MODE", default_value = "default")]
@@ -78,7 +78,7 @@ pub struct BuildArgs {
     #[command(flatten)]
     pub outputs: OutputArgs,
     /// Print the image's ID and nothing else
-    #[arg(long, short)]
+    #[arg(long, short, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub quiet: bool,
     /// How progress is shown
     #[arg(
@@ -89,7 +89,7 @@ pub struct BuildArgs {
     )]
     pub progress: ProgressMode,
     /// Report mistakes in the Dockerfile and stop
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub check: bool,
     #[command(flatten)]
     pub call: CallArgs,

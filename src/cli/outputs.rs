@@ -19,10 +19,10 @@ pub struct OutputArgs {
     #[arg(long, value_name = "CACHE")]
     pub cache_to: Vec<String>,
     /// Push the result to the registries of its names
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub push: bool,
     /// Keep the result in the store (always done unless an output says otherwise)
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub load: bool,
     /// Write the image's ID to FILE
     #[arg(long, value_name = "FILE")]
@@ -50,13 +50,13 @@ pub struct InspectBuildArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Accepted for other builders")]
 pub struct AcceptedArgs {
-    /// Attestation, `type=sbom|provenance,...`: kiln writes plain images
+    /// Statement about the image: `type=provenance,mode=min|max[,version=v1|v0.2][,builder-id=URI]`
     #[arg(long, value_name = "ATTESTATION")]
     pub attest: Vec<String>,
-    /// Provenance attestation: kiln writes plain images
+    /// State beside the image how it came to be: `true`, or `mode=min|max,...` as for --attest [default: false]
     #[arg(long, value_name = "PROVENANCE")]
     pub provenance: Option<String>,
-    /// Bill of materials: kiln writes plain images
+    /// Bill of materials: kiln makes none
     #[arg(long, value_name = "SBOM")]
     pub sbom: Option<String>,
     /// Builder instance: kiln has none
@@ -72,17 +72,20 @@ pub struct AcceptedArgs {
     #[arg(long, value_name = "POLICY")]
     pub policy: Vec<String>,
     /// Debug output of buildx
-    #[arg(long, short = 'D')]
+    #[arg(long, short = 'D', num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub debug: bool,
     /// Intermediate containers: kiln leaves none
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub rm: Option<bool>,
     /// Intermediate containers: kiln leaves none
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub force_rm: bool,
     /// Compression of the context on its way to a daemon: kiln reads it in place
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub compress: bool,
+    /// Trust in content of Docker Hub's old kind
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    pub disable_content_trust: Option<bool>,
     /// Isolation technology of Windows
     #[arg(long, hide = true, value_name = "MODE")]
     pub isolation: Option<String>,
@@ -115,7 +118,7 @@ pub struct AcceptedArgs {
 impl AcceptedArgs {
     /// What was given and does nothing, with the reason.
     pub fn notes(&self) -> Vec<String> {
-        let plain = "kiln writes plain images without attestations, which every platform runs";
+        let bill = "kiln makes no bill of materials: a scanner such as syft makes one of the finished image";
         let is_wanted = |value: &Option<String>| {
             value
                 .as_deref()
@@ -123,9 +126,12 @@ impl AcceptedArgs {
         };
         let limits = "limits of the old builder; kiln's steps have those of the command itself";
         let given = [
-            (!self.attest.is_empty(), "--attest", plain),
-            (is_wanted(&self.provenance), "--provenance", plain),
-            (is_wanted(&self.sbom), "--sbom", plain),
+            (
+                self.attest.iter().any(|text| text.contains("type=sbom")),
+                "--attest type=sbom",
+                bill,
+            ),
+            (is_wanted(&self.sbom), "--sbom", bill),
             (
                 self.builder.is_some(),
                 "--builder",

@@ -8,12 +8,15 @@ use std::time::Duration;
 use anyhow::Context;
 use kiln_builder::{Allow, BuildError, BuildRequest, Built, FetchedContext, Network, PullPolicy};
 use kiln_store::{Platform, Reference};
+use serde_json::json;
 
 mod archives;
 mod caches;
 mod contexts;
 mod fields;
+mod insecure;
 mod outputs;
+mod provenance;
 mod results;
 mod shipping;
 mod steps;
@@ -25,15 +28,24 @@ use crate::cli::BuildArgs;
 use crate::error::CommandError;
 use crate::format;
 use crate::host::Machine;
-use crate::output::{self, Progress};
+use crate::output::{self, Progress, Summary};
 use crate::settings::{Settings, variable};
 
 /// Builds an image.
 pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
-    let machine = Machine::new(settings, &args.tls);
-    let (mut request, source, _held) = request(args, settings, &machine)?;
     let outputs = outputs::outputs(args)?;
-    results::check(&outputs)?;
+    let mut tls = args.tls.clone();
+    tls.insecure_registry
+        .extend(insecure::registries(&outputs, args)?);
+    let machine = Machine::new(settings, &tls);
+    let (mut request, source, _held) = request(args, settings, &machine)?;
+    let current = std::env::current_dir()?;
+    let own = [
+        request.context.as_deref(),
+        Some(&current),
+        Some(&settings.root),
+    ];
+    results::check(&outputs, &own.into_iter().flatten().collect::<Vec<_>>())?;
     if let Some(code) = question(args, &request, &source, settings)? {
         return Ok(code);
     }
@@ -50,6 +62,8 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     if let Some(step) = &args.why {
         return why::run(args, &request, &source, &machine.get()?.1, step);
     }
+    let wanted_provenance = provenance::wanted(args)?;
+    let began = jiff::Timestamp::now();
     let lint = check::before_build(&source, &check_inputs(&request), settings)?;
     let (host, builder) = machine.get()?;
     let shipping = shipping::Shipping::begin(host, &outputs);
@@ -71,9 +85,8 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     {
         output::talk(&format!("notice: steps used the host's network: {reason}"));
     }
-    let shown = progress.shows_output();
     let built = result.map_err(|failed| match failed {
-        verify::Failure::Build(error) => failure(&error, &source, shown),
+        verify::Failure::Build(error) => failure(&error, &source, &progress),
         verify::Failure::Differs(difference) => verify::report(&difference),
     })?;
     if !args.quiet {
@@ -82,13 +95,17 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     }
     let elapsed = started.elapsed();
     drop(shipping);
-    let told = results::write(args, host, &outputs, &built)?;
+    let statement = wanted_provenance
+        .as_ref()
+        .map(|options| provenance::of(&request, &built, options, began));
+    let told = results::write(args, host, &outputs, &built, statement.as_ref())?;
     caches::export(builder, &cache_targets, &built, args.quiet)?;
     host.settle_later()?;
-    results::write_files(args, &built, &told)?;
+    let scripts = || provenance::for_scripts(&request, &built, began);
+    results::write_files(args, &built, &told, scripts)?;
     let id = results::image_id(&built, &told);
     let free_stdout = !outputs.iter().any(outputs::Output::to_stdout);
-    summary(args, &built, &id, elapsed, free_stdout)?;
+    summary(args, &built, &id, elapsed, &progress, free_stdout)?;
     Ok(0)
 }
 
@@ -99,7 +116,7 @@ pub fn graph(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> 
     let (_, builder) = machine.get()?;
     let progress = Progress::new(args.progress, args.quiet, false);
     let graph = kiln_builder::describe(&request, builder, &progress)
-        .map_err(|error| failure(&error, &source, true))?;
+        .map_err(|error| failure(&error, &source, &progress))?;
     output::data(&format!("{graph:#}\n"))?;
     Ok(0)
 }
@@ -221,6 +238,7 @@ fn request(
     request.ignore = input.ignore;
     request.context = input.directory;
     request.context_identity = input.identity;
+    request.context_time = input.held.as_ref().and_then(FetchedContext::time);
     request.named_contexts = named;
     request.ssh = ssh;
     request.secrets = secrets;
@@ -241,7 +259,7 @@ fn request(
     } else {
         PullPolicy::Missing
     };
-    request.source_date_epoch = source_date_epoch(&request.build_args)?;
+    source_date_epoch(&mut request)?;
     request.allow = allow(&args.allow)?;
     request.network = network(&args.network, &mut request.allow)?;
     request.jobs = args.jobs;
@@ -316,17 +334,29 @@ pub fn build_args(args: &[String]) -> Result<BTreeMap<String, String>, CommandEr
     Ok(values)
 }
 
-/// Seconds since 1970 from `--build-arg SOURCE_DATE_EPOCH=` or the environment.
-fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, CommandError> {
-    let given = build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| {
-        variable("SOURCE_DATE_EPOCH").map(|value| value.to_string_lossy().into_owned())
-    });
-    given
-        .map(|text| {
-            text.parse()
-                .map_err(|_| CommandError::usage(format!("invalid SOURCE_DATE_EPOCH: {text}")))
-        })
-        .transpose()
+/// What `SOURCE_DATE_EPOCH` may name besides a time.
+const CONTEXT: &str = "context";
+
+/// `SOURCE_DATE_EPOCH` of the environment becomes an argument of the build, as with buildx; what it says has to be a time, or
+/// a context that has one.
+fn source_date_epoch(request: &mut BuildRequest) -> Result<(), CommandError> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    if let (None, Some(value)) = (request.build_args.get(NAME), variable(NAME)) {
+        let value = value.to_string_lossy().into_owned();
+        request.build_args.insert(NAME.to_owned(), value);
+    }
+    let Some(text) = request.build_args.get(NAME).filter(|text| !text.is_empty()) else {
+        return Ok(());
+    };
+    let is_known =
+        text == CONTEXT || request.named_contexts.contains_key(text) || text.parse::<i64>().is_ok();
+    match is_known {
+        true => Ok(()),
+        false => Err(
+            CommandError::usage(format!("invalid SOURCE_DATE_EPOCH: {text}"))
+                .hint("it is a number of seconds since 1970, or `context` for the time of the context's commit"),
+        ),
+    }
 }
 
 fn allow(entitlements: &[String]) -> Result<Allow, CommandError> {
@@ -335,6 +365,13 @@ fn allow(entitlements: &[String]) -> Result<Allow, CommandError> {
         match name.as_str() {
             "network.host" => allow.network_host = true,
             "security.insecure" => allow.security_insecure = true,
+            // `mode=delete` itself says it.
+            "buildx.local.delete" => {}
+            device if device == "device" || device.starts_with("device=") => {
+                output::talk(
+                    "note: --allow device has no effect: kiln gives steps no devices of the machine",
+                );
+            }
             other => {
                 return Err(
                     CommandError::usage(format!("unknown entitlement `{other}`"))
@@ -368,6 +405,7 @@ fn summary(
     built: &Built,
     id: &str,
     elapsed: Duration,
+    progress: &Progress,
     free_stdout: bool,
 ) -> Result<(), CommandError> {
     if args.quiet {
@@ -388,22 +426,32 @@ fn summary(
         .map(|tag| format!(" {tag}"))
         .unwrap_or_default();
     let cached = built.steps.len() - ran;
-    output::talk(&format!(
-        "built{name} {id} in {}: {ran} steps ran, {cached} cached",
-        format::duration(elapsed)
-    ));
+    progress.summary(&Summary {
+        text: format!(
+            "built{name} {id} in {}: {ran} steps ran, {cached} cached",
+            format::duration(elapsed)
+        ),
+        value: json!({
+            "event": "built",
+            "image": id,
+            "names": args.tag,
+            "ran": ran,
+            "cached": cached,
+            "seconds": elapsed.as_secs_f64(),
+        }),
+    });
     Ok(())
 }
 
 /// A failed build in people's words.
-fn failure(error: &BuildError, source: &Source, output_shown: bool) -> CommandError {
+fn failure(error: &BuildError, source: &Source, progress: &Progress) -> CommandError {
     match error {
         BuildError::Dockerfile(diagnostics) => {
             output::diagnostics(&source.name, &source.text, diagnostics);
             CommandError::silent(1)
         }
         BuildError::Step(failure) => {
-            output::step_failure(&source.name, &source.text, failure, output_shown);
+            progress.step_failed(&source.name, &source.text, failure);
             CommandError::silent(1)
         }
         // The shell's own end is what the user asked for.

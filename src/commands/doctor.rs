@@ -1,18 +1,22 @@
 //! `kiln doctor`: what this machine allows, and how to mend what is missing.
 
+use std::path::Path;
+
 use kiln_runtime::cgroup::Hierarchy;
+use kiln_runtime::emulators;
 use kiln_runtime::probe::{self, Rung};
 use kiln_runtime::userns::EnterOptions;
 use serde_json::json;
 
 use crate::cli::FormatArgs;
 use crate::error::CommandError;
+use crate::settings::Settings;
 
 /// The version of Landlock that can shut a step off from abstract sockets.
 const LANDLOCK_SCOPES: u32 = 6;
 
 /// Prints the findings; fails when build steps cannot run here.
-pub fn run(args: &FormatArgs) -> Result<u8, CommandError> {
+pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
     let host = probe::Host::look(&EnterOptions::default());
     let (mode, missing) = match host.rung() {
         Rung::Root => ("root", None),
@@ -65,7 +69,7 @@ pub fn run(args: &FormatArgs) -> Result<u8, CommandError> {
     };
     findings.push(network);
     findings.push(finding("cgroups", true, &cgroups(&host.cgroups)));
-    findings.push(finding("emulators", true, &emulators()));
+    findings.push(finding("emulators", true, &emulators(settings)));
     if !host.may_raise_limits {
         let text = "hard limits stay as they are (no CAP_SYS_RESOURCE): larger ones are clamped";
         findings.push(finding("limits", true, text));
@@ -111,22 +115,23 @@ fn cgroups(hierarchy: &Hierarchy) -> String {
     }
 }
 
-/// Processors whose programs the kernel hands to an emulator (Documentation/admin-guide/binfmt-misc.rst).
-fn emulators() -> String {
-    let names = std::fs::read_dir("/proc/sys/fs/binfmt_misc");
-    let mut names: Vec<String> = names
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter_map(|name| name.strip_prefix("qemu-").map(str::to_owned))
-        .collect();
-    names.sort();
-    match names.as_slice() {
-        [] => "none are registered, so steps for other processors cannot run here; Debian: `apt-get install \
-               qemu-user-static binfmt-support`"
+/// Processors whose programs the kernel hands to an emulator.
+fn emulators(settings: &Settings) -> String {
+    let is_registered =
+        |name: &&str| emulators::are_registered(Path::new(emulators::REGISTERED), name);
+    let registered: Vec<&str> = emulators::foreign().filter(is_registered).collect();
+    let installed: Vec<&str> = emulators::installed(&settings.search_path).collect();
+    match (registered.as_slice(), installed.as_slice()) {
+        ([], []) => "none are registered, so steps for other processors cannot run here; Debian: `apt-get install \
+                     qemu-user-static binfmt-support`"
             .to_owned(),
-        names => names.join(" "),
+        ([], names) if settings.own_namespace => {
+            format!("each build that needs one registers it for itself: {}", names.join(" "))
+        }
+        ([], _) => "installed and not registered, so steps for other processors cannot run here; Debian: `apt-get \
+                    install binfmt-support`"
+            .to_owned(),
+        (names, _) => names.join(" "),
     }
 }
 

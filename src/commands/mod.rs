@@ -95,7 +95,7 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Df(args) => system::df(&args, settings),
         Command::Version(args) => system::version(&args),
         Command::Info(args) => system::info(&args, settings),
-        Command::Doctor(args) => doctor::run(&args),
+        Command::Doctor(args) => doctor::run(&args, settings),
         Command::Image(_) | Command::System(_) | Command::Builder(_) => {
             run(command.plain(), settings)
         }

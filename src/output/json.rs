@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use kiln_builder::Event as BuildEvent;
-use kiln_builder::Outcome;
+use kiln_builder::{Outcome, StepFailure};
 use kiln_registry::{BlobOutcome, Event as TransferEvent};
 use serde_json::{Value, json};
 
@@ -62,6 +62,9 @@ impl Renderer for Json {
             } => {
                 json!({"event": "pulled", "reference": reference, "seconds": duration.as_secs_f64()})
             }
+            BuildEvent::Shell { step, name } => {
+                json!({"event": "shell", "step": step, "name": name})
+            }
             BuildEvent::Registry(event) => return self.transfer(event),
             _ => return,
         };
@@ -70,6 +73,18 @@ impl Renderer for Json {
 
     fn summary(&self, summary: &Summary) {
         self.write(&summary.value);
+    }
+
+    fn step_failed(&self, file: &str, _: &str, failure: &StepFailure) {
+        self.write(&json!({
+            "event": "error",
+            "message": failure.message,
+            "file": file,
+            "lines": failure.lines,
+            "exit_code": failure.exit_code,
+            "log": failure.log,
+            "hint": failure.hint,
+        }));
     }
 
     fn transfer(&self, event: &TransferEvent) {

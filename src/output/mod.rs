@@ -12,12 +12,13 @@ mod tty;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use kiln_builder::{Event as BuildEvent, Sink};
+use kiln_builder::{Event as BuildEvent, Sink, StepFailure};
 use kiln_registry::Event as TransferEvent;
 
 use crate::cli::ProgressMode;
 
-pub use diagnostics::{diagnostics, findings, step_failure};
+use diagnostics::step_failure;
+pub use diagnostics::{diagnostics, findings};
 
 /// Writes data, for people and programs, to standard output.
 pub fn data(text: &str) -> std::io::Result<()> {
@@ -49,6 +50,10 @@ pub trait Renderer: Send + Sync {
     /// An operation is done.
     fn summary(&self, summary: &Summary) {
         talk(&summary.text);
+    }
+    /// A step ended a build: `file` is the Dockerfile as the user named it, `text` what it says.
+    fn step_failed(&self, file: &str, text: &str, failure: &StepFailure) {
+        step_failure(file, text, failure, self.shows_output());
     }
     /// Nothing follows: takes away what moves.
     fn finish(&self) {}
@@ -117,9 +122,9 @@ impl Progress {
         self.0.finish();
     }
 
-    /// Whether the output of steps was shown, so that a failure need not show it again.
-    pub fn shows_output(&self) -> bool {
-        self.0.shows_output()
+    /// Tells of the step that ended a build, with its output unless that was shown while it ran.
+    pub fn step_failed(&self, file: &str, text: &str, failure: &StepFailure) {
+        self.0.step_failed(file, text, failure);
     }
 }
 

@@ -15,6 +15,7 @@ use super::neutral::{plain_text, printable};
 use super::plain::verdict;
 use super::total::Total;
 use super::{Renderer, short};
+use crate::format;
 
 /// How often a live line turns: often enough to look alive, seldom enough to cost nothing.
 const TICK: Duration = Duration::from_millis(120);
@@ -161,11 +162,16 @@ impl Renderer for Tty {
                 }
             }
             TransferEvent::BlobDone { digest, outcome } => {
-                if let Some(bar) = self.live().blobs.remove(digest) {
+                let bar = self.live().blobs.remove(digest);
+                let size = bar.as_ref().and_then(ProgressBar::length);
+                if let Some(bar) = bar {
                     bar.finish_and_clear();
                 }
                 if *outcome != BlobOutcome::Present {
-                    self.print(&format!("         {} moved", short(digest)));
+                    let size = size
+                        .map(|size| format!(", {}", format::size(size)))
+                        .unwrap_or_default();
+                    self.print(&format!("         {} moved{size}", short(digest)));
                 }
             }
             TransferEvent::Retrying { what, reason } => {

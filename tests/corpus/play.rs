@@ -54,6 +54,7 @@ impl Stage {
             images: Arc::new(Local(store.clone())),
             cancel: Cancel::new(),
             shell: None,
+            emulators: None,
             layer_made: None,
             logs: None,
             resolv_conf: Vec::new(),

@@ -87,18 +87,40 @@ fn a_shell_gets_the_terminal(env: &TestEnv) {
     if lacks("script") {
         return;
     }
-    env.write("Dockerfile", "FROM base\nRUN false\n");
-    let kiln = format!(
-        "{} --root {} build --progress plain --on-error=shell {}",
-        env.kiln().program().display(),
-        env.kiln().root().display(),
-        env.context()
-    );
-    let mut command = env.program("script");
-    command.args(["--quiet", "--return", "--command", &kiln, "/dev/null"]);
-    let (code, stdout, _) = with_input(command, "tty; echo $TERM; exit\n");
-    assert_eq!(code, Some(1), "{stdout}");
-    assert!(stdout.contains("/dev/pts/0\r\nxterm\r\n"), "{stdout}");
+    env.write("Dockerfile", FAILING);
+    env.write("word", "magic");
+    // After the step, and in its place: the same container either way.
+    for (flag, half, code) in [("--on-error=shell", "half", 1), ("--at 5", "none", 4)] {
+        let kiln = format!(
+            "{} --root {} build --progress tty {flag} --secret id=word,src={}/word {}",
+            env.kiln().program().display(),
+            env.kiln().root().display(),
+            env.context(),
+            env.context()
+        );
+        let mut command = env.program("script");
+        command.args(["--quiet", "--return", "--command", &kiln, "/dev/null"]);
+        let script = "tty; echo $TERM-$GREETING; pwd; id -un; cat /tmp/half || echo none; grep -c ' /scratch tmpfs' /proc/mounts; \
+                      stat -c %a /run/secrets/word; hostname; exit 4\n";
+        let (ended, stdout, _) = with_input(command, script);
+        assert_eq!(ended, Some(code), "{stdout}");
+        for line in [
+            "/dev/pts/0",
+            "xterm-hello",
+            "/work",
+            "web",
+            half,
+            "1",
+            "400",
+            "buildkitsandbox",
+        ] {
+            assert!(
+                stdout.contains(&format!("\n{line}\r\n")),
+                "{flag}: {line}: {stdout}"
+            );
+        }
+    }
+    env.assert_quiet();
 }
 
 fn a_failure_shows_the_whole_output(env: &TestEnv) {
@@ -170,6 +192,34 @@ fn two_builds_are_compared(env: &TestEnv) {
     );
 }
 
+/// With a search path of its own a user finds no emulator, and is told.
+fn without_an_emulator(env: &TestEnv, dockerfile: &str, platform: &[&str]) {
+    if env.identity().is_root() {
+        return;
+    }
+    let programs = env.scratch().directory("programs").unwrap();
+    for name in ["newuidmap", "newgidmap"] {
+        let found = xtask::program::find(name).unwrap();
+        std::os::unix::fs::symlink(found, programs.join(name)).unwrap();
+    }
+    env.write("Dockerfile", dockerfile);
+    let mut command = env.kiln().command(&["build", "--no-cache"]);
+    command.args(platform).arg(env.context());
+    command.env("PATH", &programs);
+    let finished = xtask::process::capture(&mut command, Duration::from_secs(60)).unwrap();
+    if finished.status.success() {
+        // The machine's own.
+        return;
+    }
+    assert!(
+        finished
+            .stderr
+            .contains("there is no qemu-aarch64-static on this machine"),
+        "{}",
+        finished.stderr
+    );
+}
+
 /// A program for arm64 that says so: `write(1, "hello from arm64\n", 17); exit(0)`.
 fn arm64_program() -> Vec<u8> {
     let message = b"hello from arm64\n";
@@ -227,21 +277,24 @@ fn steps_for_another_processor(env: &TestEnv) {
     let dockerfile = "FROM scratch\nCOPY hello /hello\nRUN [\"/hello\"]\n";
     let platform = ["--platform", "linux/arm64", "--progress", "plain"];
     let finished = env.build(dockerfile, &platform);
+    assert!(env.run(&["doctor"]).stdout.contains("emulators: "));
     if finished.status.success() {
-        // An emulator is registered on this machine.
+        // An emulator is registered on this machine, or for the user alone.
         assert!(finished.stderr.contains("hello from arm64"));
+        return without_an_emulator(env, dockerfile, &platform);
+    }
+    let reason = "this step is for linux/arm64, and this machine is linux/amd64";
+    assert!(finished.stderr.contains(reason), "{}", finished.stderr);
+    if lacks("qemu-aarch64-static") {
         return;
     }
-    assert!(
-        finished
-            .stderr
-            .contains("this step is for linux/arm64, and this machine is linux/amd64"),
-        "{}",
-        finished.stderr
-    );
-    assert!(env.run(&["doctor"]).stdout.contains("emulators: "));
-    if !env.identity().is_root() || lacks("qemu-aarch64-static") {
-        println!("skipped: needs root and qemu-user-static to register an emulator");
+    if !env.identity().is_root() {
+        assert!(
+            finished.stderr.contains("binfmt_misc"),
+            "{}",
+            finished.stderr
+        );
+        println!("skipped: needs binfmt_misc in user namespaces (Linux 6.7)");
         return;
     }
     let kiln = env.kiln().command(&["build"]);

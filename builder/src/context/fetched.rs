@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use kiln_store::tree::TreeWriter;
@@ -29,6 +30,7 @@ const DOCKERFILE_LIMIT: u64 = 16 << 20;
 pub struct FetchedContext {
     directory: PathBuf,
     identity: String,
+    time: Option<i64>,
     _tree: Option<NewTree>,
 }
 
@@ -50,6 +52,11 @@ impl FetchedContext {
     /// What it is from build to build, whatever its directory is called.
     pub fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// When its content was made, in seconds since 1970: its commit, or the newest file of an archive.
+    pub fn time(&self) -> Option<i64> {
+        self.time
     }
 
     /// Reads a file of it; links lead nowhere outside. Nothing if it is not there.
@@ -127,6 +134,7 @@ pub fn fetch_context(
         (RemoteSource::Git(git), Found::Git(commit)) => {
             let directory = beneath(&sources.files(git, &commit)?, &git.directory)?;
             Ok(ContextContent::Files(FetchedContext {
+                time: modified(&directory),
                 directory,
                 identity,
                 _tree: None,
@@ -155,6 +163,25 @@ pub(super) fn fetched_directory(
             "it is no repository",
         )),
     }
+}
+
+/// When a fetched named context was made: a repository's commit, the time that a web server tells of its file.
+pub(crate) fn fetched_time(
+    location: &str,
+    sources: &Sources<'_>,
+) -> Result<Option<i64>, BuildError> {
+    let source = source(location)?;
+    Ok(match (&source, sources.find(&source)?) {
+        // A file without a time has the first one.
+        (_, Found::Http(file)) => modified(&file.path()).filter(|time| *time > 0),
+        (RemoteSource::Git(git), Found::Git(commit)) => modified(&sources.files(git, &commit)?),
+        (RemoteSource::Http(_), Found::Git(_)) => None,
+    })
+}
+
+/// The time of a file or directory. All of a checkout has that of its commit.
+fn modified(path: &Path) -> Option<i64> {
+    std::fs::metadata(path).ok().map(|meta| meta.mtime())
 }
 
 /// A directory of a checkout; links in it lead nowhere outside.
@@ -226,11 +253,13 @@ fn open_content(
     let family = host.store.options().overlay_xattrs;
     let mut writer =
         TreeWriter::new(&tree, &stack.view(), family).map_err(|error| failed(&error))?;
-    unpack::unpack_all(&mut writer, reader, &identity).map_err(|error| failed(&error))?;
+    let time =
+        unpack::unpack_all(&mut writer, reader, &identity).map_err(|error| failed(&error))?;
     writer.finish().map_err(|error| failed(&error))?;
     Ok(ContextContent::Files(FetchedContext {
         directory: tree.fs().to_owned(),
         identity,
+        time,
         _tree: Some(tree),
     }))
 }

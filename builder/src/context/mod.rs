@@ -16,6 +16,7 @@ use crate::error::BuildError;
 use crate::request::{BuildRequest, NamedContext};
 use crate::sources::Sources;
 
+pub(crate) use fetched::fetched_time;
 pub use fetched::{
     ContextContent, FetchedContext, fetch_context, is_remote, needs_ssh, read_context,
 };

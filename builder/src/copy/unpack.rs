@@ -63,9 +63,10 @@ pub(crate) fn unpack_all(
     writer: &mut TreeWriter,
     reader: Box<dyn Read>,
     name: &str,
-) -> Result<(), CopyError> {
+) -> Result<Option<i64>, CopyError> {
     let damaged =
         |error: std::io::Error| CopyError::Other(format!("cannot unpack `{name}`: {error}"));
+    let mut newest = None;
     let made = Attributes {
         mode: 0o755,
         uid: 0,
@@ -83,9 +84,11 @@ pub(crate) fn unpack_all(
     let mut archive = tar::Archive::new(reader);
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
+        let time = entry.header().mtime().ok();
+        newest = newest.max(time.and_then(|time| i64::try_from(time).ok()));
         unpacking.entry(&mut entry, name)?;
     }
-    Ok(())
+    Ok(newest)
 }
 
 struct Unpacking<'a> {

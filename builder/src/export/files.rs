@@ -15,6 +15,8 @@ pub struct FilesReport {
     pub entries: u64,
     /// Bytes of regular files.
     pub bytes: u64,
+    /// What was in the way of an exact copy and was removed, directories with all they held counted once.
+    pub removed: u64,
     /// What could not be made at the destination: devices, for a user who may not make them.
     pub left_out: Vec<String>,
 }

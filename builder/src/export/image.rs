@@ -7,6 +7,7 @@ use kiln_store::{
     Store, media_type,
 };
 
+use super::attestation::attest;
 use super::{AnnotationLevel, BuiltTarget, ImageOptions, recompress};
 use crate::error::BuildError;
 
@@ -26,8 +27,8 @@ impl Exported {
     }
 }
 
-/// Stores the image of these targets as the options say and gives it its names. One target gives a manifest, several an
-/// index.
+/// Stores the image of these targets as the options say and gives it its names. One target gives a manifest; several, or one
+/// with an attestation, an index.
 pub fn store_image(
     store: &Store,
     targets: &[BuiltTarget],
@@ -45,9 +46,15 @@ pub fn store_image(
         images.push(image);
     }
     let descriptor = match (images.as_slice(), targets) {
-        ([image], [target]) => describe(image, target, options),
+        ([image], [target]) if options.attestation.is_none() => describe(image, target, options),
         _ => {
-            let (bytes, descriptor) = index(&images, targets, options)?;
+            let mut statements = Vec::new();
+            for (image, target) in images.iter().zip(targets) {
+                if let Some(attestation) = &options.attestation {
+                    statements.push(attest(store, image, target, attestation)?);
+                }
+            }
+            let (bytes, descriptor) = index(&images, targets, options, statements)?;
             store.put_blob(&bytes).map_err(failed)?;
             descriptor
         }
@@ -91,10 +98,9 @@ pub(crate) fn compose(
 /// Annotations of an index need one.
 fn check_annotations(targets: &[BuiltTarget], options: &ImageOptions) -> Result<(), BuildError> {
     let of_index = |level| matches!(level, AnnotationLevel::Index);
-    let misplaced = options
-        .annotations
-        .iter()
-        .find(|annotation| of_index(annotation.level) && targets.len() < 2);
+    let misplaced = options.annotations.iter().find(|annotation| {
+        of_index(annotation.level) && targets.len() < 2 && options.attestation.is_none()
+    });
     match misplaced {
         Some(annotation) => Err(BuildError::host(
             format!("annotation `{}`", annotation.key),
@@ -143,11 +149,13 @@ fn index(
     images: &[Image],
     targets: &[BuiltTarget],
     options: &ImageOptions,
+    statements: Vec<Descriptor>,
 ) -> Result<(Vec<u8>, Descriptor), BuildError> {
     let manifests = images
         .iter()
         .zip(targets)
         .map(|(image, target)| describe(image, target, options))
+        .chain(statements)
         .collect();
     let mut index = Index::new(options.kind, manifests);
     index.annotations = annotations(options, AnnotationLevel::Index, None);

@@ -3,6 +3,7 @@
 //! The image is not trusted: nothing is followed, every name is made in a directory that is held open, and what was there
 //! under a name is replaced, not written into. Owners are the caller's, as with buildx: an export is for the one who asked.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -13,7 +14,7 @@ use std::path::Path;
 use kiln_store::tree::{open_beneath, path};
 use kiln_store::{Entry, Kind, Store, View};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, linkat, mkdirat,
+    AtFlags, Dir, FileType, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, linkat, mkdirat,
     mknodat, openat, renameat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
@@ -29,12 +30,21 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Writes the files of the targets below `destination`, each target in its directory (`linux_amd64`) if it has one. What is
-/// there already stays, unless the image has something of the same name. `epoch`: every entry gets this time.
+/// How files are written to a directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DirectoryOptions {
+    /// Every entry gets this time.
+    pub epoch: Option<i64>,
+    /// What else the directory holds is removed; otherwise it stays.
+    pub delete: bool,
+}
+
+/// Writes the files of the targets below `destination`, each target in its directory (`linux_amd64`) if it has one. What the
+/// image has something of the same name for is replaced.
 pub fn write_directory(
     store: &Store,
     targets: &[(&BuiltTarget, Option<String>)],
-    epoch: Option<i64>,
+    options: DirectoryOptions,
     destination: &Path,
 ) -> Result<FilesReport, BuildError> {
     let mut report = FilesReport::default();
@@ -50,12 +60,23 @@ pub fn write_directory(
                 let mut sink = DirectorySink {
                     name: &top,
                     root: root.into(),
+                    written: HashSet::new(),
                     open: Vec::new(),
-                    epoch,
+                    options,
                     report: &mut report,
                 };
-                send(store, target, &mut sink)
+                send(store, target, &mut sink)?;
+                sink.remove_others().map_err(|error| failed(&top, &error))
             })?;
+    }
+    let prefixes: HashSet<Vec<u8>> = targets
+        .iter()
+        .filter_map(|(_, prefix)| Some(prefix.as_ref()?.clone().into_bytes()))
+        .collect();
+    if options.delete && !prefixes.is_empty() {
+        report.removed += File::open(destination)
+            .and_then(|held| remove_all_but(held.as_fd(), &prefixes))
+            .map_err(|error| failed(destination, &error))?;
     }
     Ok(report)
 }
@@ -67,9 +88,11 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> BuildError {
 struct DirectorySink<'a> {
     name: &'a Path,
     root: OwnedFd,
-    /// The directories from the root down to the one being filled.
-    open: Vec<OwnedFd>,
-    epoch: Option<i64>,
+    /// What was written to the root.
+    written: HashSet<Vec<u8>>,
+    /// The directories from the root down to the one being filled, with what was written to each.
+    open: Vec<(OwnedFd, HashSet<Vec<u8>>)>,
+    options: DirectoryOptions,
     report: &'a mut FilesReport,
 }
 
@@ -77,7 +100,27 @@ impl DirectorySink<'_> {
     fn here(&self) -> BorrowedFd<'_> {
         self.open
             .last()
-            .map_or_else(|| self.root.as_fd(), AsFd::as_fd)
+            .map_or_else(|| self.root.as_fd(), |(held, _)| held.as_fd())
+    }
+
+    /// Remembers what belongs in the directory that is being filled.
+    fn belongs(&mut self, entry: &Entry) {
+        if !self.options.delete {
+            return;
+        }
+        let written = self
+            .open
+            .last_mut()
+            .map_or(&mut self.written, |(_, written)| written);
+        written.insert(entry.name().to_vec());
+    }
+
+    /// Removes what the root held before and the image does not.
+    fn remove_others(&mut self) -> io::Result<()> {
+        if self.options.delete {
+            self.report.removed += remove_all_but(self.root.as_fd(), &self.written)?;
+        }
+        Ok(())
     }
 
     fn failed(&self, entry: &Entry, error: &dyn std::fmt::Display) -> BuildError {
@@ -86,7 +129,7 @@ impl DirectorySink<'_> {
     }
 
     fn times(&self, entry: &Entry) -> Timestamps {
-        let time = match self.epoch {
+        let time = match self.options.epoch {
             Some(epoch) => Timespec {
                 tv_sec: epoch,
                 tv_nsec: 0,
@@ -118,7 +161,7 @@ impl DirectorySink<'_> {
         }
         let held = openat(self.here(), name, DIRECTORY, Mode::empty())?;
         fchmod(&held, Mode::RWXU)?;
-        self.open.push(held);
+        self.open.push((held, HashSet::new()));
         Ok(())
     }
 
@@ -189,6 +232,7 @@ impl DirectorySink<'_> {
 impl FileSink for DirectorySink<'_> {
     fn entry(&mut self, view: &View, entry: &Entry) -> Result<(), BuildError> {
         self.report.entries += 1;
+        self.belongs(entry);
         let made = match entry.meta.kind {
             Kind::Directory => self.directory(entry.name()).map_err(io::Error::from),
             Kind::File => self.file(view, entry),
@@ -211,14 +255,19 @@ impl FileSink for DirectorySink<'_> {
 
     fn hard_link(&mut self, entry: &Entry, first: &[u8]) -> Result<(), BuildError> {
         self.report.entries += 1;
+        self.belongs(entry);
         self.link(entry, first)
             .map_err(|error| self.failed(entry, &error))
     }
 
     fn leave(&mut self, entry: &Entry) -> Result<(), BuildError> {
-        let Some(held) = self.open.pop() else {
+        let Some((held, written)) = self.open.pop() else {
             return Ok(());
         };
+        if self.options.delete {
+            self.report.removed += remove_all_but(held.as_fd(), &written)
+                .map_err(|error| self.failed(entry, &error))?;
+        }
         fchmod(&held, mode(entry))
             .and_then(|()| futimens(&held, &self.times(entry)))
             .map_err(|error| self.failed(entry, &error))
@@ -230,6 +279,34 @@ fn remove(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Removes everything of a directory that is not among these names, and counts it. Links are removed, never followed.
+fn remove_all_but(directory: BorrowedFd<'_>, kept: &HashSet<Vec<u8>>) -> io::Result<u64> {
+    let mut others = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !matches!(name.as_slice(), b"." | b"..") && !kept.contains(&name) {
+            others.push(name);
+        }
+    }
+    for name in &others {
+        remove_tree(directory, name)?;
+    }
+    Ok(others.len() as u64)
+}
+
+/// Removes a file, or a directory with all it holds.
+fn remove_tree(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        // Directories.
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let held = openat(directory, name, DIRECTORY, Mode::empty())?;
+    remove_all_but(held.as_fd(), &HashSet::new())?;
+    Ok(unlinkat(directory, name, AtFlags::REMOVEDIR)?)
 }
 
 fn mode(entry: &Entry) -> Mode {

@@ -4,6 +4,8 @@
 //! config    configuration, history and times of a stage
 //! image     manifest, index, annotations, compression: a document in the store
 //! recompress  a layer under another compression
+//! attestation  a statement about an image, beside it in its index
+//! provenance  how it came to be, as such a statement
 //! files     the merged files of an image, one after the other
 //! local     the files as a directory of the host
 //! archive   the files as a tar
@@ -12,10 +14,12 @@
 //! Nothing is compressed unless that is asked for: a manifest of the store names new layers by their tars.
 
 mod archive;
+mod attestation;
 mod config;
 mod files;
 mod image;
 mod local;
+mod provenance;
 mod recompress;
 
 use kiln_store::{Compression, Descriptor, ImageConfig, ManifestKind, Platform};
@@ -24,10 +28,13 @@ use crate::cache::StepResult;
 use crate::graph::{Stage, VertexId};
 
 pub use archive::write_archive;
+pub use attestation::Attestation;
 pub use files::FilesReport;
 pub(crate) use image::compose;
 pub use image::{Exported, store_image};
-pub use local::write_directory;
+pub use local::{DirectoryOptions, write_directory};
+pub(crate) use provenance::materials;
+pub use provenance::{Material, ProvenanceOptions, provenance};
 
 /// The result for one platform: everything that an image is made from, and its files.
 #[derive(Debug, Clone)]
@@ -76,6 +83,8 @@ pub struct ImageOptions {
     pub force_compression: bool,
     /// Notes on its documents.
     pub annotations: Vec<Annotation>,
+    /// What is stated of it, which makes an index of it.
+    pub attestation: Option<Attestation>,
 }
 
 /// One note on a document of an image.

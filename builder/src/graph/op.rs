@@ -1,6 +1,6 @@
 //! What a vertex does, as values. Everything in them is part of the cache key, except where it says `serde(skip)`.
 
-use kiln_store::{DiffId, ImageId};
+use kiln_store::{DiffId, Digest, ImageId, Platform};
 use serde::Serialize;
 
 use crate::copy::Chmod;
@@ -39,6 +39,12 @@ pub(crate) struct ImageOp {
     /// Its configuration's digest.
     #[serde(skip)]
     pub(crate) id: ImageId,
+    /// Its manifest's digest.
+    #[serde(skip)]
+    pub(crate) manifest: Digest,
+    /// What it runs on.
+    #[serde(skip)]
+    pub(crate) platform: Platform,
     /// Its layers, lowest first.
     pub(crate) layers: Vec<DiffId>,
 }

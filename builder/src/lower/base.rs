@@ -189,6 +189,8 @@ impl Lowering<'_> {
         let op = Op::Image(ImageOp {
             reference: full.clone(),
             id: base.id,
+            manifest: base.manifest,
+            platform: platform.clone(),
             layers,
         });
         let origin = Origin {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use kiln_grammar::expand::Variables as _;
 use kiln_grammar::{Diagnostic, Dockerfile, Instruction, InstructionKind, Label, Span, Word};
-use kiln_store::{Descriptor, ImageConfig, ImageId, Platform};
+use kiln_store::{Descriptor, Digest, ImageConfig, ImageId, Platform};
 
 use crate::graph::{Graph, Stage};
 use crate::request::BuildRequest;
@@ -32,7 +32,7 @@ use stages::Plan;
 use state::StageState;
 
 pub(crate) use named::LAYOUT;
-pub(crate) use stages::likely_bases;
+pub(crate) use stages::{global_argument, likely_bases};
 
 /// Gives the images that stages begin with.
 pub(crate) trait Bases {
@@ -45,6 +45,8 @@ pub(crate) trait Bases {
 pub(crate) struct Base {
     /// The digest of its configuration.
     pub(crate) id: ImageId,
+    /// The digest of its manifest.
+    pub(crate) manifest: Digest,
     /// Its configuration.
     pub(crate) config: ImageConfig,
     /// Its layers as its manifest has them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kiln_grammar::expand::expand;
+use kiln_grammar::expand::{Variables as _, expand};
 use kiln_grammar::scope::GlobalScope;
 use kiln_grammar::stages::{Stage, Stages};
 use kiln_grammar::{Dockerfile, Instruction, InstructionKind, Span};
@@ -210,6 +210,16 @@ pub(crate) fn likely_bases(file: &Dockerfile, request: &BuildRequest) -> Vec<(St
     images.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     images.dedup();
     images
+}
+
+/// The value of an argument that stands before the first stage.
+pub(crate) fn global_argument(
+    file: &Dockerfile,
+    request: &BuildRequest,
+    name: &str,
+) -> Option<String> {
+    let plan = Plan::of(file, request).ok()?;
+    plan.globals.value(name).map(str::to_owned)
 }
 
 /// The names after `--from=` and `from=` of an instruction, those with variables left out.

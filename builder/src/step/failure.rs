@@ -3,6 +3,7 @@
 use kiln_runtime::{Exit, LaunchError};
 use kiln_store::Platform;
 
+use super::emulator::foreign;
 use crate::copy::CopyError;
 use crate::error::{BuildError, StepFailure};
 use crate::graph::{Origin, RunOp, Vertex};
@@ -31,7 +32,13 @@ pub(crate) fn step(origin: &Origin, message: String, hint: Option<String>) -> Bu
 }
 
 /// The failure of a command that ran and did not end well.
-pub(crate) fn of_exit(origin: &Origin, run: &RunOp, exit: Exit, tail: &[u8]) -> StepFailure {
+pub(crate) fn of_exit(
+    origin: &Origin,
+    run: &RunOp,
+    exit: Exit,
+    tail: &[u8],
+    no_emulator: Option<String>,
+) -> StepFailure {
     let code = exit.shell_code();
     let ending = match exit {
         Exit::Code(code) => format!("exit code: {code}"),
@@ -46,19 +53,24 @@ pub(crate) fn of_exit(origin: &Origin, run: &RunOp, exit: Exit, tail: &[u8]) -> 
             run.argv.join(" ")
         ),
         exit_code: Some(code),
-        hint: hint(run, exit, tail),
+        hint: hint(run, exit, tail, no_emulator),
         log: None,
     }
 }
 
 /// The failure of a command that could not be started. Exit codes are those that a shell would give.
-pub(crate) fn of_launch(origin: &Origin, run: &RunOp, error: &LaunchError) -> BuildError {
+pub(crate) fn of_launch(
+    origin: &Origin,
+    run: &RunOp,
+    error: &LaunchError,
+    no_emulator: Option<String>,
+) -> BuildError {
     let LaunchError::Exec { source, .. } = error else {
         return step(origin, error.to_string(), None);
     };
     let code = error.exit_code();
     let hint = match source.raw_os_error() {
-        Some(ENOEXEC) => Some(foreign(run).unwrap_or_else(|| {
+        Some(ENOEXEC) => Some(needs_emulator(run, no_emulator).unwrap_or_else(|| {
             format!(
                 "the program is for another processor, or a script without #!; this step's platform is {}",
                 run.platform
@@ -103,22 +115,21 @@ const NO_NETWORK: [&str; 5] = [
 ];
 
 /// How to run steps of another processor, if this step is one.
-fn foreign(run: &RunOp) -> Option<String> {
-    let machine = Platform::host();
-    let platform: Platform = run.platform.parse().ok()?;
-    machine.best_match([&platform]).is_none().then(|| {
-        format!(
-            "this step is for {platform}, and this machine is {machine}: install an emulator (Debian: `apt-get install \
-             qemu-user-static binfmt-support`), or cross-compile with `FROM --platform=$BUILDPLATFORM`; `kiln doctor` shows \
-             which emulators are registered"
-        )
-    })
+fn needs_emulator(run: &RunOp, no_emulator: Option<String>) -> Option<String> {
+    let (platform, machine) = (foreign(run)?, Platform::host());
+    let way = no_emulator.unwrap_or_else(|| {
+        "install an emulator (Debian: `apt-get install qemu-user-static binfmt-support`)".to_owned()
+    });
+    Some(format!(
+        "this step is for {platform}, and this machine is {machine}: {way}, or cross-compile with `FROM \
+         --platform=$BUILDPLATFORM`; `kiln doctor` shows which emulators are registered"
+    ))
 }
 
-fn hint(run: &RunOp, exit: Exit, tail: &[u8]) -> Option<String> {
+fn hint(run: &RunOp, exit: Exit, tail: &[u8], no_emulator: Option<String>) -> Option<String> {
     let tail = String::from_utf8_lossy(tail);
     if tail.contains("Exec format error") {
-        return Some(foreign(run).unwrap_or_else(|| {
+        return Some(needs_emulator(run, no_emulator).unwrap_or_else(|| {
             format!(
                 "a program is for another processor; this step's platform is {}",
                 run.platform

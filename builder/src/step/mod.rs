@@ -8,6 +8,7 @@ mod binds;
 mod caches;
 mod commit;
 mod copy;
+mod emulator;
 mod failure;
 mod hosts;
 mod mounts;
@@ -68,6 +69,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) shell_at: Option<VertexId>,
     /// The failure that a shell was opened for.
     pub(crate) failure: Mutex<Option<BuildError>>,
+    /// Why there is no emulator for a step that needs one.
+    pub(crate) no_emulator: Mutex<Option<String>>,
     /// Ends what runs, when the caller gives up or another step failed.
     pub(crate) stop: &'a Cancel,
     pub(crate) done: Mutex<Vec<Option<Done>>>,

@@ -51,6 +51,7 @@ impl Engine<'_> {
         if let Some(network) = &network {
             spec.network = Namespace::Joined(network.namespace());
         }
+        self.emulate(run);
         let launcher = self.launcher()?;
         let log_path = self.log_path(number);
         let log = log_path.as_ref().map(|path| open_log(path)).transpose()?;
@@ -59,11 +60,14 @@ impl Engine<'_> {
             Ok(exit) if exit.success() => return Ok(()),
             _ if self.stop.is_cancelled() => return Err(BuildError::Cancelled),
             Ok(exit) => {
-                let mut failed = failure::of_exit(origin, run, exit, output.tail());
+                let mut failed =
+                    failure::of_exit(origin, run, exit, output.tail(), self.no_emulator());
                 failed.log = log_path;
                 BuildError::Step(Box::new(failed))
             }
-            Err(RunError::Launch(error)) => failure::of_launch(origin, run, &error),
+            Err(RunError::Launch(error)) => {
+                failure::of_launch(origin, run, &error, self.no_emulator())
+            }
             Err(RunError::Host(error)) => return Err(error),
         };
         if let Some(shell) = self.offers_shell() {

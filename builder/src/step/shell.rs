@@ -86,6 +86,7 @@ impl Engine<'_> {
         account: &Account,
         mounts: &Mounts,
     ) -> Result<Exit, BuildError> {
+        self.emulate(run);
         let mut spec = self.spec(run, stack, tree, account, mounts);
         let own = run.argv.first().filter(|program| program.ends_with("sh"));
         let program = own.map_or(SHELL, String::as_str);

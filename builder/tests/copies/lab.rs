@@ -87,6 +87,7 @@ impl Lab {
             images: Arc::new(NoImages),
             cancel: Cancel::new(),
             shell: None,
+            emulators: None,
             layer_made: None,
             logs: None,
             resolv_conf: Vec::new(),

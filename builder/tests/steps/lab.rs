@@ -149,6 +149,7 @@ impl Lab {
             images: Arc::new(Local(self.store.clone())),
             cancel: self.cancel.clone(),
             shell: None,
+            emulators: None,
             layer_made: None,
             logs: None,
             resolv_conf: Vec::new(),

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use anyhow::Context;
 use kiln_builder::{
-    Built, BuiltTarget, Exported, FilesReport, StepReport, store_image, write_archive,
-    write_directory,
+    Attestation, Built, BuiltTarget, DirectoryOptions, Exported, FilesReport, StepReport,
+    store_image, write_archive, write_directory,
 };
 use kiln_registry::{ArchiveStyle, Layout, ManifestName, push_into};
 use kiln_store::{Compression, Digest, ManifestKind, Reference};
 use serde_json::{Value, json};
 
 use super::outputs::{ImageOutput, Output};
+use super::provenance::Predicate;
 use crate::cli::BuildArgs;
 use crate::error::CommandError;
 use crate::format;
@@ -35,7 +36,18 @@ pub struct Told {
 }
 
 /// An output before anything is built: what cannot work is refused at once.
-pub fn check(outputs: &[Output]) -> Result<(), CommandError> {
+pub fn check(outputs: &[Output], host_paths: &[&Path]) -> Result<(), CommandError> {
+    for output in outputs {
+        if let Output::Local {
+            destination,
+            delete: true,
+            ..
+        } = output
+        {
+            check_deletion(destination, host_paths)?;
+        }
+    }
+
     let to_terminal = outputs
         .iter()
         .any(|output| output.to_stdout() && io::stdout().is_terminal());
@@ -48,21 +60,53 @@ pub fn check(outputs: &[Output]) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Refuses to empty a folder that holds something of the build itself.
+fn check_deletion(destination: &Path, host_paths: &[&Path]) -> Result<(), CommandError> {
+    // One that is not there yet holds nothing.
+    let Ok(destination) = destination.canonicalize() else {
+        return Ok(());
+    };
+    let held = host_paths
+        .iter()
+        .filter_map(|path| path.canonicalize().ok())
+        .find(|path| path.starts_with(&destination));
+    match held {
+        Some(held) => Err(CommandError::usage(format!(
+            "`mode=delete` would empty `{}`, which holds `{}`",
+            destination.display(),
+            held.display()
+        ))
+        .hint("give a folder of its own with `dest=`")),
+        None => Ok(()),
+    }
+}
+
 /// Gives the result to every output.
 pub fn write(
     args: &BuildArgs,
     host: &Host,
     outputs: &[Output],
     built: &Built,
+    statement: Option<&Predicate>,
 ) -> Result<Told, CommandError> {
     let mut told = Told::default();
     for one in outputs {
         match one {
-            Output::Image(image) => image_output(args, host, image, built, &mut told)?,
-            Output::Local { destination, split } => {
+            Output::Image(image) => {
+                let image = attested(image, statement);
+                image_output(args, host, &image, built, &mut told)?;
+            }
+            Output::Local {
+                destination,
+                split,
+                delete,
+            } => {
                 let targets = split_targets(built, *split);
-                let epoch = built.source_date_epoch;
-                let report = write_directory(&host.store, &targets, epoch, destination)?;
+                let options = DirectoryOptions {
+                    epoch: built.source_date_epoch,
+                    delete: *delete,
+                };
+                let report = write_directory(&host.store, &targets, options, destination)?;
                 tell_files(args, &report, &destination.display().to_string());
             }
             Output::Tar { destination, split } => {
@@ -79,7 +123,10 @@ pub fn write(
                 destination,
                 tar,
                 image,
-            } => layout(args, host, destination.as_deref(), *tar, image, built)?,
+            } => {
+                let image = attested(image, statement);
+                layout(args, host, destination.as_deref(), *tar, &image, built)?;
+            }
             Output::DockerArchive { destination, image } => {
                 docker_archive(args, host, destination.as_deref(), image, built)?;
             }
@@ -87,6 +134,20 @@ pub fn write(
         }
     }
     Ok(told)
+}
+
+/// The image with what is stated of it. A statement names a manifest, so the layers get their blobs before it is made.
+fn attested(image: &ImageOutput, statement: Option<&Predicate>) -> ImageOutput {
+    let mut image = image.clone();
+    if let Some((predicate_type, predicate)) = statement {
+        image.options.compression.get_or_insert(Compression::GZIP);
+        image.options.attestation = Some(Attestation {
+            predicate_type: predicate_type.clone(),
+            predicate: predicate.clone(),
+            names: image.names.clone(),
+        });
+    }
+    image
 }
 
 fn image_output(
@@ -155,6 +216,12 @@ fn tell_files(args: &BuildArgs, report: &FilesReport, destination: &str) {
         report.entries,
         format::size(report.bytes)
     ));
+    if report.removed > 0 {
+        output::talk(&format!(
+            "removed {} from {destination} that the image does not have",
+            report.removed
+        ));
+    }
     if let Some(first) = report.left_out.first() {
         output::talk(&format!(
             "note: {} devices were left out, such as {first}: only root can make them",
@@ -276,13 +343,19 @@ pub fn image_id(built: &Built, told: &Told) -> String {
 }
 
 /// Writes `--iidfile` and `--metadata-file`.
-pub fn write_files(args: &BuildArgs, built: &Built, told: &Told) -> Result<(), CommandError> {
+pub fn write_files(
+    args: &BuildArgs,
+    built: &Built,
+    told: &Told,
+    provenance: impl FnOnce() -> Value,
+) -> Result<(), CommandError> {
     if let Some(file) = &args.outputs.iidfile {
         std::fs::write(file, image_id(built, told))
             .with_context(|| format!("writing `{}`", file.display()))?;
     }
     if let Some(file) = &args.outputs.metadata_file {
-        let metadata = metadata(built, told);
+        let mut metadata = metadata(built, told);
+        metadata["buildx.build.provenance"] = provenance();
         std::fs::write(file, format!("{metadata:#}\n"))
             .with_context(|| format!("writing `{}`", file.display()))?;
     }

@@ -21,13 +21,10 @@ pub fn build_twice(
     host: &Host,
     events: &dyn Sink,
 ) -> Result<Built, Failure> {
+    let epoch = kiln_builder::source_date_epoch(request, host, events).map_err(Failure::Build)?;
     let request = BuildRequest {
         no_cache: true,
-        source_date_epoch: Some(
-            request
-                .source_date_epoch
-                .unwrap_or_else(|| jiff::Timestamp::now().as_second()),
-        ),
+        source_date_epoch: Some(epoch.unwrap_or_else(|| jiff::Timestamp::now().as_second())),
         ..request.clone()
     };
     let once = || kiln_builder::build(&request, host, events).map_err(Failure::Build);

@@ -19,7 +19,7 @@ pub fn run(
     let progress = Progress::new(args.progress, args.quiet, false);
     let answers = kiln_builder::why(request, builder, &progress, step);
     progress.finish();
-    let answers = answers.map_err(|error| super::failure(&error, source, true))?;
+    let answers = answers.map_err(|error| super::failure(&error, source, &progress))?;
     if answers.is_empty() {
         return Err(CommandError::usage(format!(
             "no step of {} is meant by `{step}`",

@@ -36,6 +36,7 @@ impl Bases for Scripted {
         config.rootfs.diff_ids = vec![Digest::sha256(name.as_bytes()).into()];
         Ok(Arc::new(Base {
             id: ImageId(Digest::sha256(b"config")),
+            manifest: Digest::sha256(b"manifest"),
             config,
             layers: Vec::new(),
         }))

@@ -12,6 +12,7 @@
 mod address;
 mod command;
 mod tidy;
+mod time;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

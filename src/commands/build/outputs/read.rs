@@ -1,175 +1,24 @@
-//! `--output`, `--load`, `--push`, `--annotation`: where results go, as buildx reads it.
+//! One `--output`: its fields, read and checked.
 
 use std::path::PathBuf;
 
-use kiln_builder::{Annotation, AnnotationLevel, ImageOptions};
-use kiln_store::{Compression, ManifestKind, Platform, Reference};
+use kiln_builder::{Annotation, AnnotationLevel};
+use kiln_store::{Compression, ManifestKind, Platform};
 
-use super::fields::{Fields, refuse};
-use crate::cli::BuildArgs;
+use super::super::fields::{Fields, refuse};
+use super::{ImageOutput, Output};
 use crate::error::CommandError;
-
-/// Where one result goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// An image of the store, pushed if asked for.
-    Image(ImageOutput),
-    /// Files of the image in a folder.
-    Local {
-        /// The folder.
-        destination: PathBuf,
-        /// Each platform in a folder of its own; only with several platforms when not said.
-        split: Option<bool>,
-    },
-    /// Files of the image as a tar.
-    Tar {
-        /// The file; standard output when absent.
-        destination: Option<PathBuf>,
-        /// As for a folder.
-        split: Option<bool>,
-    },
-    /// An OCI image layout.
-    Layout {
-        /// The file or folder; standard output when absent.
-        destination: Option<PathBuf>,
-        /// One file instead of a folder.
-        tar: bool,
-        /// What it holds.
-        image: ImageOutput,
-    },
-    /// What `docker load` reads.
-    DockerArchive {
-        /// The file; standard output when absent.
-        destination: Option<PathBuf>,
-        /// What it holds.
-        image: ImageOutput,
-    },
-    /// Only the results of steps stay.
-    CacheOnly,
-}
-
-/// An image as an output describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageOutput {
-    /// Its names; those of `--tag` when empty.
-    pub names: Vec<Reference>,
-    /// It goes to the registries of its names.
-    pub push: bool,
-    /// It goes there without a tag.
-    pub by_digest: bool,
-    /// It stays among the store's images.
-    pub keep: bool,
-    /// How it is written.
-    pub options: ImageOptions,
-}
-
-impl Output {
-    /// Whether it writes to standard output.
-    pub fn to_stdout(&self) -> bool {
-        matches!(
-            self,
-            Self::Tar {
-                destination: None,
-                ..
-            } | Self::Layout {
-                destination: None,
-                ..
-            } | Self::DockerArchive {
-                destination: None,
-                ..
-            }
-        )
-    }
-
-    /// The image among this output, if it is one of the store's.
-    pub fn image(&self) -> Option<&ImageOutput> {
-        match self {
-            Self::Image(image) => Some(image),
-            _ => None,
-        }
-    }
-}
-
-/// All outputs of a command; without any, an image in the store.
-pub fn outputs(args: &BuildArgs) -> Result<Vec<Output>, CommandError> {
-    let annotations = annotations(&args.outputs.annotation)?;
-    let tags: Vec<Reference> = super::tags(args)?;
-    let mut all = Vec::new();
-    for text in &args.outputs.output {
-        all.push(Reader::read(text, &annotations)?);
-    }
-    let image = |push: bool| {
-        let mut image = ImageOutput::new(&annotations);
-        image.push = push;
-        Output::Image(image)
-    };
-    if args.outputs.push && !push_first(&mut all) {
-        all.push(image(true));
-    }
-    if args.outputs.load && !all.iter().any(|output| output.image().is_some()) {
-        all.push(image(false));
-    }
-    if all.is_empty() {
-        all.push(image(false));
-    }
-    for output in &mut all {
-        if let Output::Image(image)
-        | Output::Layout { image, .. }
-        | Output::DockerArchive { image, .. } = output
-        {
-            if image.names.is_empty() {
-                image.names.clone_from(&tags);
-            }
-            if image.push && image.names.is_empty() {
-                return Err(
-                    CommandError::usage("nothing to push: the image has no name")
-                        .hint("give it one with `--tag`"),
-                );
-            }
-        }
-    }
-    if all.iter().filter(|output| output.to_stdout()).count() > 1 {
-        return Err(CommandError::usage(
-            "two outputs cannot both go to standard output: give one a `dest=`",
-        ));
-    }
-    Ok(all)
-}
-
-/// `--push` beside an image output pushes that one.
-fn push_first(outputs: &mut [Output]) -> bool {
-    for output in outputs {
-        if let Output::Image(image) = output {
-            image.push = true;
-            return true;
-        }
-    }
-    false
-}
-
-impl ImageOutput {
-    fn new(annotations: &[Annotation]) -> Self {
-        Self {
-            names: Vec::new(),
-            push: false,
-            by_digest: false,
-            keep: true,
-            options: ImageOptions {
-                annotations: annotations.to_vec(),
-                ..ImageOptions::default()
-            },
-        }
-    }
-}
+use crate::output;
 
 /// One `--output` while it is read.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     fields: Fields<'a>,
     kind: String,
     image: ImageOutput,
     destination: Option<PathBuf>,
     to_stdout: bool,
     split: Option<bool>,
+    delete: bool,
     tar: bool,
     level: Option<u8>,
     compression: Option<String>,
@@ -198,7 +47,7 @@ const OF_IMAGES: [&str; 17] = [
 const OF_FILES: [&str; 6] = ["dest", "tar", "mode", "platform-split", "context", "type"];
 
 impl<'a> Reader<'a> {
-    fn read(text: &'a str, annotations: &[Annotation]) -> Result<Output, CommandError> {
+    pub(super) fn read(text: &'a str, annotations: &[Annotation]) -> Result<Output, CommandError> {
         if text == "-" {
             return Ok(Output::Tar {
                 destination: None,
@@ -212,6 +61,7 @@ impl<'a> Reader<'a> {
                 false => Ok(Output::Local {
                     destination: PathBuf::from(text),
                     split: None,
+                    delete: false,
                 }),
             };
         }
@@ -225,6 +75,7 @@ impl<'a> Reader<'a> {
             destination: None,
             to_stdout: false,
             split: None,
+            delete: false,
             tar: true,
             level: None,
             compression: None,
@@ -285,24 +136,28 @@ impl<'a> Reader<'a> {
                 self.image.options.force_compression = fields.truth(key, value)?;
             }
             // kiln writes times that way whenever SOURCE_DATE_EPOCH is set, without a second pass.
-            "rewrite-timestamp" | "unpack" | "name-canonical" | "registry.insecure" => {
+            // Layers of the store are always unpacked, and found by every digest of their image.
+            "rewrite-timestamp" | "unpack" | "name-canonical" => {
                 fields.truth(key, value)?;
             }
+            "registry.insecure" => self.image.insecure = fields.truth(key, value)?,
             "oci-artifact"
             | "prefer-nondist-layers"
             | "dangling-name-prefix"
             | "context"
             | "compatibility-version"
-            | "attestation-prefix" => {}
-            "mode" => match fields.value(key, value)? {
-                "copy" => {}
-                other => {
-                    return Err(fields.refuse(
-                        other,
-                        "kiln only adds to a folder (`mode=copy`); remove it yourself before the build",
-                    ));
+            | "attestation-prefix" => {
+                output::talk(&format!(
+                    "note: --output {key} has no effect: it is for what only other builders have"
+                ));
+            }
+            "mode" => {
+                self.delete = match fields.value(key, value)? {
+                    "copy" => false,
+                    "delete" => true,
+                    other => return Err(fields.refuse(other, "a mode is copy or delete")),
                 }
-            },
+            }
             "platform-split" => self.split = Some(fields.truth(key, value)?),
             "tar" => self.tar = fields.truth(key, value)?,
             "dest" => match fields.value(key, value)? {
@@ -403,6 +258,7 @@ impl<'a> Reader<'a> {
             "local" => Ok(Output::Local {
                 destination: destination.ok_or_else(|| needs("local"))?,
                 split: self.split,
+                delete: self.delete,
             }),
             "tar" => Ok(Output::Tar {
                 destination,
@@ -441,50 +297,6 @@ fn split_head(key: &str) -> Option<(&str, &str)> {
     Some((&key[..dot], &key[dot + 1..]))
 }
 
-/// `[type[platform],...:]key=value` of `--annotation`.
-fn annotations(texts: &[String]) -> Result<Vec<Annotation>, CommandError> {
-    const FLAG: &str = "--annotation";
-    let mut all = Vec::new();
-    for text in texts {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or_else(|| refuse(FLAG, text, text, "KEY=VALUE is expected"))?;
-        let (kinds, key) = match name.split_once(':') {
-            Some((kinds, key)) => (kinds, key),
-            None => ("manifest", name),
-        };
-        if key.is_empty() {
-            return Err(refuse(FLAG, text, text, "the annotation has no name"));
-        }
-        for kind in kinds.split(',') {
-            let (kind, platform) = match kind.split_once('[') {
-                Some((kind, rest)) => (kind, Some(rest.trim_end_matches(']'))),
-                None => (kind, None),
-            };
-            let level = match kind {
-                "manifest" => AnnotationLevel::Manifest,
-                "manifest-descriptor" => AnnotationLevel::ManifestDescriptor,
-                "index" => AnnotationLevel::Index,
-                "index-descriptor" => AnnotationLevel::IndexDescriptor,
-                other => {
-                    let reason = format!("unknown annotation type `{other}`");
-                    return Err(refuse(FLAG, text, other, &reason));
-                }
-            };
-            let platform = platform
-                .map(|text| text.parse().map_err(CommandError::usage))
-                .transpose()?;
-            all.push(Annotation {
-                level,
-                platform,
-                key: key.to_owned(),
-                value: value.to_owned(),
-            });
-        }
-    }
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -499,7 +311,8 @@ mod tests {
             read("out").unwrap(),
             Output::Local {
                 destination: "out".into(),
-                split: None
+                split: None,
+                delete: false
             }
         );
         assert!(read("-").unwrap().to_stdout());
@@ -510,12 +323,12 @@ mod tests {
     #[test]
     fn images() {
         let text = "type=image,\"name=a.b/c:1,d\",push=true,compression=zstd,compression-level=19,\
-                    oci-mediatypes=false,annotation.k=v,annotation-index[linux/arm64].a.b=c";
+                    oci-mediatypes=false,registry.insecure=true,annotation.k=v,annotation-index[linux/arm64].a.b=c";
         let Output::Image(image) = read(text).unwrap() else {
             panic!("no image");
         };
         assert_eq!(image.names.len(), 2);
-        assert!(image.push && image.keep);
+        assert!(image.push && image.keep && image.insecure);
         assert_eq!(image.options.compression, Some(Compression::Zstd(19)));
         assert_eq!(image.options.kind, ManifestKind::Docker);
         let annotations: Vec<_> = image
