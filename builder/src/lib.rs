@@ -50,6 +50,6 @@ pub use host::{
     ShellRunner,
 };
 pub use registry_images::{ClientProvider, RegistryImages};
-pub use request::{Allow, BuildRequest, NamedContext, Network, PullPolicy, Secret};
+pub use request::{Allow, BuildRequest, HOST_GATEWAY, NamedContext, Network, PullPolicy, Secret};
 pub use verify::{Difference, compare};
 pub use why::why;

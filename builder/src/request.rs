@@ -9,6 +9,9 @@ use kiln_store::{Platform, Reference};
 use crate::cache::CacheLocation;
 use crate::export::ImageOptions;
 
+/// What stands for the machine itself in [`BuildRequest::extra_hosts`].
+pub const HOST_GATEWAY: &str = "host-gateway";
+
 /// One build: a Dockerfile, where its files come from, and the choices of its user.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
@@ -56,7 +59,7 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, Secret>,
     /// Sockets of ssh agents that `RUN --mount=type=ssh` may ask for, by id.
     pub ssh: BTreeMap<String, PathBuf>,
-    /// Lines for `/etc/hosts` of `RUN` steps: name and address.
+    /// Lines for `/etc/hosts` of `RUN` steps: name, and address or [`HOST_GATEWAY`].
     pub extra_hosts: Vec<(String, String)>,
     /// What a Dockerfile may ask for beyond the sandbox.
     pub allow: Allow,

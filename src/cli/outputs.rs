@@ -148,6 +148,11 @@ impl AcceptedArgs {
                 "kiln's steps have the limits of the command itself: start it with `systemd-run --scope -p MemoryMax=...`",
             ),
             (
+                !self.policy.is_empty(),
+                "--policy",
+                "kiln has no policies for sources",
+            ),
+            (
                 self.debug,
                 "--debug",
                 "`--explain` and the logs of steps tell more",

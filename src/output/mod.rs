@@ -90,16 +90,15 @@ pub struct Progress(Arc<dyn Renderer>);
 impl Progress {
     /// Chooses the renderer; `explain` adds the reason for each step.
     pub fn new(mode: ProgressMode, quiet: bool, explain: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let draws = is_drawn_on();
         let renderer: Arc<dyn Renderer> = match mode {
             _ if quiet => Arc::new(Silent),
             ProgressMode::Quiet => Arc::new(Silent),
             ProgressMode::Json => Arc::new(json::Json::new()),
             ProgressMode::Rawjson => Arc::new(rawjson::RawJson::default()),
             ProgressMode::Plain => Arc::new(plain::Plain::new(explain)),
-            ProgressMode::Tty => Arc::new(tty::Tty::new(explain)),
-            ProgressMode::Auto if terminal => Arc::new(tty::Tty::new(explain)),
-            ProgressMode::Auto => Arc::new(plain::Plain::new(explain)),
+            ProgressMode::Tty | ProgressMode::Auto if draws => Arc::new(tty::Tty::new(explain)),
+            ProgressMode::Tty | ProgressMode::Auto => Arc::new(plain::Plain::new(explain)),
         };
         let current = Arc::downgrade(&renderer);
         *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
@@ -132,6 +131,12 @@ impl Sink for Progress {
     fn event(&self, event: BuildEvent<'_>) {
         self.0.build(&event);
     }
+}
+
+/// Whether standard error is a terminal that can move its cursor: without a name, or as `dumb`, nobody knows that it can.
+fn is_drawn_on() -> bool {
+    let named = crate::settings::variable("TERM").is_some_and(|name| name != "dumb");
+    named && std::io::stderr().is_terminal()
 }
 
 /// Shows nothing: errors are reported by the command itself.

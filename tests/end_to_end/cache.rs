@@ -9,6 +9,7 @@ scenarios!(
     nothing_from_nothing_is_the_same_again,
     a_cache_travels_to_an_empty_store,
     a_cache_in_a_folder_and_in_an_image,
+    a_cache_holds_what_its_mode_says,
 );
 
 /// Builds and returns what it said and the digest of the manifest.
@@ -230,4 +231,45 @@ fn a_cache_in_a_folder_and_in_an_image(env: &TestEnv) {
         "{}",
         finished.stderr
     );
+}
+
+fn a_cache_holds_what_its_mode_says(env: &TestEnv) {
+    env.write("input", "1");
+    env.write("Dockerfile", TRAVELLING);
+    let folder = env.scratch().directory("modes").unwrap();
+    let cache = |mode: &str| folder.join(mode).display().to_string();
+    for mode in ["min", "max"] {
+        let to = format!("type=local,dest={},mode={mode}", cache(mode));
+        build(env, TRAVELLING, &["--cache-to", &to]);
+    }
+    // Stores of their own, as other machines have them.
+    let elsewhere = |name: &str, arguments: &[&str]| {
+        let root = env.scratch().path().join(name);
+        let other = xtask::kiln::Kiln::at(env.kiln().program().to_owned(), root, env.identity());
+        let base = env.scratch().path().join("base");
+        let base = ["build", "--quiet", "--tag", "base", base.to_str().unwrap()];
+        other.run(&base).unwrap();
+        let own = [
+            &["build", "--progress", "plain"],
+            arguments,
+            &[env.context()],
+        ]
+        .concat();
+        other.run(&own).unwrap().stderr
+    };
+    for (mode, of_other_stages) in [("min", "DONE"), ("max", "CACHED")] {
+        let from = format!("type=local,src={}", cache(mode));
+        let told = elsewhere(&format!("whole-{mode}"), &["--cache-from", &from]);
+        assert!(step(&told, "cat /result")[0].contains("CACHED"), "{told}");
+        assert!(told.contains(" 0 steps ran"), "{told}");
+        let stage = ["--cache-from", &from, "--target", "made"];
+        let told = elsewhere(&format!("stage-{mode}"), &stage);
+        assert!(
+            step(&told, "> /made")
+                .last()
+                .unwrap()
+                .contains(of_other_stages),
+            "{told}"
+        );
+    }
 }

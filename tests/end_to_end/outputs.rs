@@ -316,6 +316,27 @@ fn flags_are_checked(env: &TestEnv) {
         "(did you mean image?)\n  type=imag\n       ^^^^",
     );
     check(&["--push"], "the image has no name");
+    // What cannot be written is told before anything runs.
+    for arguments in [
+        &["--metadata-file", "/none/told"][..],
+        &["--iidfile", "/none/id"],
+        &["--output", "type=oci,dest=/none/image.tar"],
+        &["--annotation", "index:a=b"],
+        &[
+            "--platform",
+            "linux/amd64,linux/arm64",
+            "--output",
+            "type=docker,dest=x",
+        ],
+    ] {
+        let finished = env.build("FROM base\nRUN false\n", arguments);
+        assert_eq!(finished.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            !finished.stderr.contains("RUN false"),
+            "{}",
+            finished.stderr
+        );
+    }
     check(&["--platform", "linux/a/b/c"], "--platform");
     check(
         &["--annotation", "indx:a=b"],
@@ -466,8 +487,7 @@ fn compressed_blobs(env: &TestEnv) -> usize {
 
 fn nothing_is_compressed_for_this_machine_alone(env: &TestEnv) {
     let dockerfile = "FROM base\nRUN seq 1 100000 > /numbers\nRUN echo more > /more\n";
-    let out = folder(env, "alone");
-    let (local, docker) = (out.join("files"), out.join("docker.tar"));
+    let local = folder(env, "alone").join("files");
     built(
         env,
         dockerfile,
@@ -477,8 +497,6 @@ fn nothing_is_compressed_for_this_machine_alone(env: &TestEnv) {
             "--load",
             "--output",
             &format!("type=local,dest={}", local.display()),
-            "--output",
-            &format!("type=docker,dest={}", docker.display()),
         ],
     );
     env.ok(&["run", "--rm", "--network", "none", "alone", "true"]);

@@ -14,8 +14,8 @@ scenarios!(
     output_is_kept_whole,
 );
 
-/// kiln on a terminal of its own.
-fn on_terminal(env: &TestEnv, arguments: &[&str]) -> Child {
+/// kiln on a terminal of its own, of this kind.
+fn on_terminal(env: &TestEnv, kind: &str, arguments: &[&str]) -> Child {
     let mut line = format!(
         "{} --root {}",
         env.kiln().program().display(),
@@ -26,6 +26,7 @@ fn on_terminal(env: &TestEnv, arguments: &[&str]) -> Child {
     }
     let mut command: Command = env.program("script");
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    command.env("TERM", kind);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -56,7 +57,7 @@ fn a_terminal_shows_what_runs(env: &TestEnv) {
     );
     env.write("Dockerfile", &dockerfile);
     let arguments = ["build", "--network", "host", "--tag", "seen", env.context()];
-    let mut child = on_terminal(env, &arguments);
+    let mut child = on_terminal(env, "xterm", &arguments);
     let live = read_until(&mut child, "halfway");
     assert!(live.contains("[2/2] RUN echo halfway"), "{live:?}");
     // The line is drawn anew, with the time that the step has taken.
@@ -70,10 +71,19 @@ fn a_terminal_shows_what_runs(env: &TestEnv) {
         "{rest:?}"
     );
     assert!(rest.contains("built seen"), "{rest:?}");
-    let mut child = on_terminal(env, &arguments);
+    let mut child = on_terminal(env, "xterm", &arguments);
     let again = read_until(&mut child, "never shown");
     assert!(child.wait().unwrap().success(), "{again:?}");
     assert_eq!(again.matches("CACHED").count(), 2, "{again:?}");
+    assert!(!again.contains("#1 "), "{again:?}");
+    // A terminal that cannot be drawn on gets lines.
+    let mut child = on_terminal(env, "dumb", &arguments);
+    let lines = read_until(&mut child, "never shown");
+    assert!(child.wait().unwrap().success(), "{lines:?}");
+    assert!(
+        lines.contains("#1 CACHED\r\n") && !lines.contains('\u{1b}'),
+        "{lines:?}"
+    );
 }
 
 fn a_terminal_shows_what_moves(env: &TestEnv) {
@@ -88,7 +98,7 @@ fn a_terminal_shows_what_moves(env: &TestEnv) {
     env.ok(&["push", "--quiet", &image]);
     env.kiln().delete_store().unwrap();
     env.write("Dockerfile", &format!("FROM {image}\nRUN true\n"));
-    let mut child = on_terminal(env, &["build", env.context()]);
+    let mut child = on_terminal(env, "xterm", &["build", env.context()]);
     let shown = read_until(&mut child, "never shown");
     assert!(child.wait().unwrap().success(), "{shown:?}");
     assert!(shown.contains(" moved, 2.00MB"), "{shown:?}");

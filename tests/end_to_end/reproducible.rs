@@ -79,6 +79,7 @@ fn a_repository_tells_the_time(env: &TestEnv) {
     ok(finished);
     assert_eq!(created(env, "timed"), COMMITTED);
     repository.write("Dockerfile", plain);
+    repository.write("more", "x");
     repository.commit("second");
     let fetched = format!("file://{folder}#main");
     env.ok(&[&flag[..], &["SOURCE_DATE_EPOCH=context", &fetched]].concat());

@@ -106,7 +106,7 @@ pub fn provenance(
         let predicate = json!({
             "buildDefinition": {
                 "buildType": DEFINITIONS,
-                "externalParameters": {"configSource": {"path": file}, "request": parameters},
+                "externalParameters": {"configSource": config_source(request, "path"), "request": parameters},
                 "internalParameters": {"builderPlatform": platform},
                 "resolvedDependencies": materials,
             },
@@ -128,7 +128,7 @@ pub fn provenance(
         "buildType": DEFINITIONS_V02,
         "materials": materials,
         "invocation": {
-            "configSource": {"entryPoint": file},
+            "configSource": config_source(request, "entryPoint"),
             "parameters": parameters,
             "environment": {"platform": platform},
         },
@@ -141,6 +141,16 @@ pub fn provenance(
         },
     });
     ("https://slsa.dev/provenance/v0.2".to_owned(), predicate)
+}
+
+/// Where the Dockerfile is from: the context, if that is elsewhere, and its name there.
+fn config_source(request: &BuildRequest, name: &str) -> Value {
+    let mut source = json!({name: file_name(request)});
+    let elsewhere = request.context_identity.as_ref();
+    if let Some(context) = elsewhere.filter(|context| *context != "-") {
+        source["uri"] = json!(context);
+    }
+    source
 }
 
 /// The Dockerfile's own name: where it lies on this machine is nobody's business.

@@ -12,7 +12,7 @@ use crate::sources::RemoteSource;
 #[serde(tag = "op", rename_all = "lowercase")]
 pub(crate) enum Op {
     /// The files of an image that is present in the store.
-    Image(ImageOp),
+    Image(Box<ImageOp>),
     /// No files at all.
     Scratch,
     /// A command in a container.

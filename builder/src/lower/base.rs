@@ -186,13 +186,13 @@ impl Lowering<'_> {
             self.suggest_stage(fault(code::BASE, span, message), name)
         })?;
         let layers = base.config.diff_ids().to_vec();
-        let op = Op::Image(ImageOp {
+        let op = Op::Image(Box::new(ImageOp {
             reference: full.clone(),
             id: base.id,
             manifest: base.manifest,
             platform: platform.clone(),
             layers,
-        });
+        }));
         let origin = Origin {
             name: format!("FROM {full}"),
             span,

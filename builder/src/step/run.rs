@@ -48,9 +48,7 @@ impl Engine<'_> {
         let mounts = self.mounted(number, run, inputs, &account)?;
         let network = self.step_network(run)?;
         let mut spec = self.spec(run, stack, tree, &account, &mounts);
-        if let Some(network) = &network {
-            spec.network = Namespace::Joined(network.namespace());
-        }
+        self.connect(&mut spec, run, network.as_ref());
         self.emulate(run);
         let launcher = self.launcher()?;
         let log_path = self.log_path(number);
@@ -160,7 +158,7 @@ impl Engine<'_> {
         // A shell that follows the step is mounted over the same upper directory.
         spec.volatile = self.offers_shell().is_none();
         spec.hostname.clone_from(&run.hostname);
-        spec.hosts = Some(hosts::hosts(&run.hostname, &self.request.extra_hosts));
+        spec.hosts = Some(hosts::hosts(&run.hostname, &self.request.extra_hosts, None));
         spec.resolv_conf = Some(self.host.resolv_conf.clone());
         spec.network = match run.network {
             Network::None => Namespace::None,
@@ -177,8 +175,17 @@ impl Engine<'_> {
         spec
     }
 
+    /// Puts a step into its network, where the host has another address.
+    pub(super) fn connect(&self, spec: &mut Spec, run: &RunOp, network: Option<&StepNetwork>) {
+        if let Some(network) = network {
+            let extra = &self.request.extra_hosts;
+            spec.network = Namespace::Joined(network.namespace());
+            spec.hosts = Some(hosts::hosts(&run.hostname, extra, network.gateway()));
+        }
+    }
+
     /// A network of the step's own, which is given back after it.
-    fn step_network(&self, run: &RunOp) -> Result<Option<StepNetwork>, BuildError> {
+    pub(super) fn step_network(&self, run: &RunOp) -> Result<Option<StepNetwork>, BuildError> {
         let networks = self.host.networks.as_ref();
         match networks.filter(|_| run.network == Network::Default) {
             Some(networks) => networks

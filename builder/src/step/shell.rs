@@ -87,7 +87,9 @@ impl Engine<'_> {
         mounts: &Mounts,
     ) -> Result<Exit, BuildError> {
         self.emulate(run);
+        let network = self.step_network(run)?;
         let mut spec = self.spec(run, stack, tree, account, mounts);
+        self.connect(&mut spec, run, network.as_ref());
         let own = run.argv.first().filter(|program| program.ends_with("sh"));
         let program = own.map_or(SHELL, String::as_str);
         spec.process.argv = vec![program.as_bytes().to_vec()];

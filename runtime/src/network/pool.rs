@@ -31,13 +31,15 @@ struct Inner {
     state: Mutex<State>,
 }
 
-/// A namespace, and what keeps its addresses.
-type Made = (Arc<OwnedFd>, Vec<Lease>);
+/// A namespace, what keeps its addresses, and the host's address on its network.
+type Made = (Arc<OwnedFd>, Vec<Lease>, Option<IpAddr>);
 
 #[derive(Debug, Default)]
 struct State {
     free: Vec<Arc<OwnedFd>>,
     leases: Vec<Lease>,
+    /// The host's address on their network.
+    gateway: Option<IpAddr>,
     /// One that is being made.
     coming: Option<JoinHandle<Result<Made>>>,
     /// Why there are none.
@@ -102,8 +104,9 @@ impl StepNetworks {
         };
         let mut state = self.state();
         match made {
-            Ok((namespace, leases)) => {
+            Ok((namespace, leases, gateway)) => {
                 state.leases.extend(leases);
+                state.gateway = gateway;
                 Ok(Some(self.lend(namespace, reusable)))
             }
             Err(Error::Unavailable(reason)) => {
@@ -141,6 +144,11 @@ impl StepNetwork {
     pub fn namespace(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.namespace)
     }
+
+    /// The host as the step reaches it.
+    pub fn gateway(&self) -> Option<IpAddr> {
+        self.pool.state().gateway
+    }
 }
 
 impl Drop for StepNetwork {
@@ -156,7 +164,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut leases = std::mem::take(&mut state.leases);
-        if let Some(Ok(Ok((_, more)))) = state.coming.take().map(JoinHandle::join) {
+        if let Some(Ok(Ok((_, more, _)))) = state.coming.take().map(JoinHandle::join) {
             leases.extend(more);
         }
         release(&self.root, leases, None);
@@ -179,5 +187,6 @@ fn make(root: &Path, resolvers: &[IpAddr]) -> Result<Made> {
         ..Wish::default()
     };
     let attached = attach(root, who, &[wish], false, resolvers)?;
-    Ok((Arc::new(attached.namespace.descriptor), attached.leases))
+    let namespace = Arc::new(attached.namespace.descriptor);
+    Ok((namespace, attached.leases, attached.gateway))
 }

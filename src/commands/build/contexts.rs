@@ -12,7 +12,7 @@ use kiln_builder::{
 };
 use kiln_store::Reference;
 
-use super::{Source, default_file, ignore_file};
+use super::dockerfile::{Source, default_file, ignore_file};
 use crate::error::CommandError;
 use crate::host::Machine;
 use crate::settings::Settings;

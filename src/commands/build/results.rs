@@ -1,7 +1,7 @@
 //! What a finished build becomes: every output in its order, then the files that tell scripts about it.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -33,52 +33,6 @@ pub struct Told {
     exported: Option<Exported>,
     /// The names given.
     names: Vec<Reference>,
-}
-
-/// An output before anything is built: what cannot work is refused at once.
-pub fn check(outputs: &[Output], host_paths: &[&Path]) -> Result<(), CommandError> {
-    for output in outputs {
-        if let Output::Local {
-            destination,
-            delete: true,
-            ..
-        } = output
-        {
-            check_deletion(destination, host_paths)?;
-        }
-    }
-
-    let to_terminal = outputs
-        .iter()
-        .any(|output| output.to_stdout() && io::stdout().is_terminal());
-    if to_terminal {
-        return Err(CommandError::usage(
-            "dest file is required for this output: kiln does not write an archive to a terminal",
-        )
-        .hint("add `dest=FILE`, or send standard output to a file"));
-    }
-    Ok(())
-}
-
-/// Refuses to empty a folder that holds something of the build itself.
-fn check_deletion(destination: &Path, host_paths: &[&Path]) -> Result<(), CommandError> {
-    // One that is not there yet holds nothing.
-    let Ok(destination) = destination.canonicalize() else {
-        return Ok(());
-    };
-    let held = host_paths
-        .iter()
-        .filter_map(|path| path.canonicalize().ok())
-        .find(|path| path.starts_with(&destination));
-    match held {
-        Some(held) => Err(CommandError::usage(format!(
-            "`mode=delete` would empty `{}`, which holds `{}`",
-            destination.display(),
-            held.display()
-        ))
-        .hint("give a folder of its own with `dest=`")),
-        None => Ok(()),
-    }
 }
 
 /// Gives the result to every output.
@@ -307,13 +261,6 @@ fn docker_archive(
     image: &ImageOutput,
     built: &Built,
 ) -> Result<(), CommandError> {
-    if built.targets.len() > 1 {
-        return Err(CommandError::usage(
-            "docker exporter does not currently support exporting manifest lists",
-        )
-        .code(1)
-        .hint("`type=oci` holds images of several platforms"));
-    }
     let mut options = image.options.clone();
     options.kind = ManifestKind::Docker;
     options.compression.get_or_insert(Compression::None);

@@ -4,17 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use kiln_builder::Secret;
+use kiln_builder::{HOST_GATEWAY, Secret};
 use kiln_runtime::Rlimit;
 use kiln_runtime::container::{parse_rlimit, parse_size};
 
 use super::fields::Fields;
 use crate::error::CommandError;
-
-/// What stands for the machine itself in `--add-host`.
-const HOST_GATEWAY: &str = "host-gateway";
-/// Steps have the machine's network, so it is theirs too.
-const HOST_ADDRESS: &str = "127.0.0.1";
 
 /// `id=ID[,src=FILE|,env=NAME][,type=file|env]` as buildx reads it: without a source, the environment variable, else the file,
 /// of that name.
@@ -76,7 +71,7 @@ pub fn hosts(args: &[String]) -> Result<Vec<(String, String)>, CommandError> {
         let (name, address) = pair.filter(|(name, _)| !name.is_empty())?;
         let bare = address.trim_start_matches('[').trim_end_matches(']');
         let address = if address == HOST_GATEWAY {
-            HOST_ADDRESS.to_owned()
+            HOST_GATEWAY.to_owned()
         } else {
             bare.parse::<IpAddr>().ok()?.to_string()
         };

@@ -99,7 +99,7 @@ impl Output {
 /// All outputs of a command; without any, an image in the store.
 pub fn outputs(args: &BuildArgs) -> Result<Vec<Output>, CommandError> {
     let annotations = annotations::annotations(&args.outputs.annotation)?;
-    let tags: Vec<Reference> = super::tags(args)?;
+    let tags: Vec<Reference> = super::request::tags(args)?;
     let mut all = Vec::new();
     for text in &args.outputs.output {
         all.push(read::Reader::read(text, &annotations)?);
