@@ -41,8 +41,8 @@ pub use launcher::{Child, Fault, Launcher, LauncherOptions, Measured, MonitorPro
 pub use parent::{Parent, Started};
 pub use seccomp::{Profile, ProfileError};
 pub use spec::{
-    Capabilities, Exit, Expected, Ids, Join, Mount, MountSource, Network, Process, Propagation,
-    Resource, Rlimit, Seccomp, Security, Spec, Stdio, WindowSize,
+    Capabilities, Exit, Expected, Ids, Join, Mount, MountSource, Network, Process, Processes,
+    Propagation, Resource, Rlimit, Seccomp, Security, Shared, Spec, Stdio, WindowSize,
 };
 
 /// Becomes the zygote if this process was started as one; otherwise returns at once.

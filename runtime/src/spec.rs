@@ -50,6 +50,31 @@ pub struct Spec {
     pub oom_score_adj: Option<i32>,
     /// Puts a process of ours in front that reaps orphans and passes signals on.
     pub init: bool,
+    /// Namespaces that it does not have for itself.
+    pub shared: Shared,
+}
+
+/// Namespaces that a process does not have for itself.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// Whose processes it sees.
+    pub processes: Processes,
+    /// Shared memory and message queues are the host's.
+    pub host_ipc: bool,
+    /// The host name is the host's, and stays as it is.
+    pub host_name: bool,
+}
+
+/// The process namespace of a process.
+#[derive(Debug, Clone, Default)]
+pub enum Processes {
+    /// One of its own, which ends with it.
+    #[default]
+    Own,
+    /// The host's.
+    Host,
+    /// That of the process behind this pidfd.
+    Of(Arc<OwnedFd>),
 }
 
 impl Spec {
@@ -79,6 +104,7 @@ impl Spec {
             settings: Vec::new(),
             oom_score_adj: None,
             init: false,
+            shared: Shared::default(),
         }
     }
 }
@@ -362,6 +388,8 @@ pub struct Join {
     pub seccomp: Seccomp,
     /// The network that the container was started with.
     pub network: Network,
+    /// The other namespaces that it does not have for itself.
+    pub shared: Shared,
     /// The container's cgroup.
     pub cgroup: Option<Membership>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::foreign::ForeignArgs;
 use super::{ProgressMode, TlsArgs};
 
 /// What a container is made of: shared by `run` and `create`.
@@ -81,6 +82,15 @@ pub struct CreateArgs {
     /// Network: a name, `bridge`, `none`, `host`, `container:NAME`, or `private` (loopback and published ports)
     #[arg(long, value_name = "NETWORK", alias = "net")]
     pub network: Option<String>,
+    /// Whose processes it sees: `host` or `container:NAME`; its own otherwise
+    #[arg(long, value_name = "MODE")]
+    pub pid: Option<String>,
+    /// Whose shared memory it has: `host`; its own otherwise
+    #[arg(long, value_name = "MODE")]
+    pub ipc: Option<String>,
+    /// Whose host name it has: `host`; its own otherwise
+    #[arg(long, value_name = "MODE")]
+    pub uts: Option<String>,
     /// Further name on the network, for other containers
     #[arg(long, value_name = "NAME", alias = "net-alias")]
     pub network_alias: Vec<String>,
@@ -211,6 +221,8 @@ pub struct CreateArgs {
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub progress: ProgressMode,
     #[command(flatten)]
+    pub foreign: ForeignArgs,
+    #[command(flatten)]
     pub tls: TlsArgs,
     /// Image
     #[arg(value_name = "IMAGE")]
@@ -240,7 +252,42 @@ pub struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// What to wait for: `not-running`, `next-exit` or `removed`
+    #[arg(long, value_name = "CONDITION", default_value = "not-running")]
+    pub condition: String,
+    /// Containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CommitArgs {
+    /// Who made the image
+    #[arg(long, short, value_name = "NAME")]
+    pub author: Option<String>,
+    /// Instruction of a Dockerfile to apply: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, USER, VOLUME or WORKDIR
+    #[arg(long, short, value_name = "INSTRUCTION")]
+    pub change: Vec<String>,
+    /// What was done, for the image's history
+    #[arg(long, short, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Freeze the container meanwhile
+    #[arg(long, short, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
+    pub pause: bool,
+    /// Container
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+    /// Name of the image
+    #[arg(value_name = "IMAGE")]
+    pub image: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct StartArgs {
+    /// Keys that leave the terminal and let the container run
+    #[arg(long, value_name = "KEYS")]
+    pub detach_keys: Option<String>,
     /// Show the output and wait for the end
     #[arg(long, short)]
     pub attach: bool,
@@ -312,9 +359,18 @@ pub struct ExecArgs {
     /// Run in the background
     #[arg(long, short)]
     pub detach: bool,
+    /// Keys that leave the terminal and let the command run
+    #[arg(long, value_name = "KEYS")]
+    pub detach_keys: Option<String>,
+    /// All capabilities and no filter
+    #[arg(long)]
+    pub privileged: bool,
     /// Environment variable
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
+    /// File with environment variables
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
     /// Working directory
     #[arg(long, short, value_name = "DIR")]
     pub workdir: Option<String>,
@@ -371,6 +427,9 @@ pub struct LogsArgs {
     /// Show times
     #[arg(long, short)]
     pub timestamps: bool,
+    /// Accepted for scripts: kiln's logs have no further attributes
+    #[arg(long, hide = true)]
+    pub details: bool,
     /// Number of lines from the end, or `all`
     #[arg(long, short = 'n', value_name = "N", default_value = "all")]
     pub tail: String,

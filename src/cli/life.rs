@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{
-    Command, ContainersArgs, CreateArgs, ExecArgs, InspectArgs, KillArgs, LogsArgs, PsArgs,
-    RemoveArgs, RunArgs, StartArgs, StopArgs,
+    Command, CommitArgs, ContainersArgs, CreateArgs, ExecArgs, InspectArgs, KillArgs, LogsArgs,
+    PsArgs, RemoveArgs, RunArgs, StartArgs, StopArgs, WaitArgs,
 };
 
 #[derive(Debug, Args)]
@@ -187,7 +187,9 @@ pub enum ContainerCommand {
     /// Connect to a running container
     Attach(AttachArgs),
     /// Wait until containers stop and print their exit codes
-    Wait(ContainersArgs),
+    Wait(WaitArgs),
+    /// Make an image of what a container has changed
+    Commit(CommitArgs),
     /// List containers
     #[command(visible_aliases = ["ps", "list"])]
     Ls(PsArgs),
@@ -233,6 +235,7 @@ impl ContainerCommand {
             Self::Exec(args) => Command::Exec(args),
             Self::Attach(args) => Command::Attach(args),
             Self::Wait(args) => Command::Wait(args),
+            Self::Commit(args) => Command::Commit(args),
             Self::Ls(args) => Command::Ps(args),
             Self::Logs(args) => Command::Logs(args),
             Self::Inspect(mut args) => {

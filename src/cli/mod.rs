@@ -5,6 +5,7 @@
 mod build;
 mod containers;
 mod copy;
+mod foreign;
 mod images;
 mod life;
 mod network;
@@ -23,12 +24,13 @@ use clap::{Args, Parser, Subcommand};
 
 pub use build::{BuildArgs, ProgressMode};
 pub use containers::{
-    ContainersArgs, CreateArgs, ExecArgs, InspectArgs, KillArgs, LogsArgs, PsArgs, RemoveArgs,
-    RunArgs, StartArgs, StopArgs,
+    CommitArgs, ContainersArgs, CreateArgs, ExecArgs, InspectArgs, KillArgs, LogsArgs, PsArgs,
+    RemoveArgs, RunArgs, StartArgs, StopArgs, WaitArgs,
 };
 pub use copy::{
     CatalogArgs, CompressArg, CopyArgs, DeleteArgs, DigestArgs, ManifestArgs, SideArgs, TagsArgs,
 };
+pub use foreign::ForeignArgs;
 pub use images::{HistoryArgs, ImagesArgs, LoadArgs, RemoveImageArgs, SaveArgs, TagArgs};
 pub use life::{
     AttachArgs, BootArgs, ContainerArgs, ContainerExportArgs, ContainerPruneArgs, CpArgs, DiffArgs,
@@ -158,7 +160,9 @@ pub enum Command {
     #[command(hide = true)]
     ContainerPrune(ContainerPruneArgs),
     /// Wait until containers stop and print their exit codes
-    Wait(ContainersArgs),
+    Wait(WaitArgs),
+    /// Make an image of what a container has changed
+    Commit(CommitArgs),
     /// List containers
     Ps(PsArgs),
     /// Print the output of a container

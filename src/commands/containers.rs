@@ -3,15 +3,15 @@
 use std::io::Write;
 
 use kiln_runtime::container::{
-    Attach, Container, ContainerPort, Containers, Error, LimitOptions, LogOptions, Moment, Status,
-    Stream, UpdateOptions,
+    Attach, Container, ContainerPort, Containers, DetachKeys, Error, LimitOptions, LogOptions,
+    Moment, Status, Stream, UpdateOptions, WaitFor,
 };
 use kiln_store::Digest;
 
 use super::run;
 use crate::cli::{
     ContainerPruneArgs, ContainersArgs, DiffArgs, KillArgs, LogsArgs, PortArgs, RemoveArgs,
-    RenameArgs, StartArgs, StopArgs, UpdateArgs,
+    RenameArgs, StartArgs, StopArgs, UpdateArgs, WaitArgs,
 };
 use crate::error::CommandError;
 use crate::format;
@@ -86,6 +86,11 @@ pub fn start(args: &StartArgs, settings: &Settings) -> Result<u8, CommandError> 
             "you cannot start and attach multiple containers at once",
         ));
     };
+    let keys = args
+        .detach_keys
+        .as_deref()
+        .map(DetachKeys::parse)
+        .transpose()?;
     let host = Host::local(settings)?;
     let containers = Containers::open(host.store.clone())?;
     let container = containers.find(name)?;
@@ -99,7 +104,7 @@ pub fn start(args: &StartArgs, settings: &Settings) -> Result<u8, CommandError> 
         stdin: args.interactive,
         terminal: container.config().process.terminal,
         signals: true,
-        keys: None,
+        keys,
     };
     run::follow(session, &container, foreground)
 }
@@ -240,15 +245,35 @@ fn is_pruned(container: &Container, filters: &[String]) -> Result<bool, CommandE
     Ok(true)
 }
 
-/// Waits for containers and prints their exit codes.
-pub fn wait(args: &ContainersArgs, settings: &Settings) -> Result<u8, CommandError> {
+/// Waits for containers and prints their exit codes. As with docker, what cannot be waited for is told after the others.
+pub fn wait(args: &WaitArgs, settings: &Settings) -> Result<u8, CommandError> {
+    let condition = match args.condition.as_str() {
+        "" | "not-running" => WaitFor::NotRunning,
+        "next-exit" => WaitFor::NextExit,
+        "removed" => WaitFor::Removed,
+        other => {
+            return Err(
+                CommandError::usage(format!("invalid condition: \"{other}\""))
+                    .hint("`not-running`, `next-exit` and `removed` exist"),
+            );
+        }
+    };
     let host = Host::local(settings)?;
     let containers = Containers::open(host.store.clone())?;
+    let mut result = 0;
     for name in &args.containers {
-        let code = containers.find(name)?.wait()?;
-        output::data(&format!("{code}\n"))?;
+        let waited = containers
+            .find(name)
+            .and_then(|container| container.wait_for(condition));
+        match waited {
+            Ok(code) => output::data(&format!("{code}\n"))?,
+            Err(error) => {
+                let _ = CommandError::from(error).report();
+                result = 1;
+            }
+        }
     }
-    Ok(0)
+    Ok(result)
 }
 
 /// Freezes containers.

@@ -5,16 +5,19 @@ mod attach;
 mod boot;
 mod build;
 mod check;
+mod commit;
 mod containers;
 mod copy;
 mod cp;
 mod create_options;
 mod debug;
 mod doctor;
+mod foreign;
 mod images;
 mod inspect;
 mod login;
 mod network;
+mod notices;
 mod outline;
 mod prune;
 mod ps;
@@ -74,6 +77,7 @@ pub fn run(command: Command, settings: &Settings) -> Result<u8, CommandError> {
         Command::Container(args) => run(args.command.plain(), settings),
         Command::ContainerPrune(args) => containers::prune(&args, settings),
         Command::Wait(args) => containers::wait(&args, settings),
+        Command::Commit(args) => commit::commit(&args, settings),
         Command::Ps(args) => ps::run(&args, settings),
         Command::Stats(args) => stats::run(&args, settings),
         Command::Update(args) => containers::update(&args, settings),
@@ -141,6 +145,7 @@ impl Command {
             | Self::Boot(_)
             | Self::Export(_)
             | Self::Diff(_)
+            | Self::Commit(_)
             | Self::ContainerPrune(_) => true,
             _ => false,
         }

@@ -12,7 +12,7 @@ use kiln_runtime::{Expected, Network, Security, Spec};
 use kiln_store::{Image, Platform, Reference};
 
 use super::create_options::{environment, options};
-use super::{images, pull};
+use super::{foreign, images, notices, pull};
 use crate::cli::{CreateArgs, ExecArgs, RunArgs};
 use crate::error::{CANNOT_INVOKE, CommandError};
 use crate::host::{self, Host};
@@ -153,15 +153,20 @@ pub fn exec(args: &ExecArgs, settings: &Settings) -> Result<u8, CommandError> {
     if !args.detach {
         refuse_missing_terminal(args.interactive, args.tty)?;
     }
+    let keys = args
+        .detach_keys
+        .as_deref()
+        .map(DetachKeys::parse)
+        .transpose()?;
     let host = Host::local(settings)?;
     let container = Containers::open(host.store.clone())?.find(&args.container)?;
     let session = container
         .exec(&ExecOptions {
             command: args.command.clone(),
-            env: environment(&args.env, &[])?,
+            env: environment(&args.env, &args.env_file)?,
             workdir: args.workdir.clone(),
             user: args.user.clone(),
-            privileged: false,
+            privileged: args.privileged,
             terminal: args.tty,
             open_stdin: args.interactive,
             detached: args.detach,
@@ -177,7 +182,8 @@ pub fn exec(args: &ExecArgs, settings: &Settings) -> Result<u8, CommandError> {
         None
     };
     terminal::forward(None, session.terminal()?)?;
-    let end = carry(session, args.interactive, None);
+    let keys = args.tty.then(|| keys.unwrap_or_default());
+    let end = carry(session, args.interactive, keys);
     drop(raw);
     exit_code(end?)
 }
@@ -207,6 +213,7 @@ fn make(
                 .hint("for ids of its own, run kiln as an ordinary user"),
         );
     }
+    foreign::refuse(&args.foreign)?;
     let image = image(host, args)?;
     let created = containers.create(&image, &args.image, &options(args, stdin_once)?)?;
     for warning in &created.warnings {
@@ -238,7 +245,7 @@ pub(super) fn start(
         output::talk(&format!("warning: {warning}"));
     }
     for notice in session.notices() {
-        output::talk(&format!("notice: {notice}"));
+        notices::once(&host.store, notice);
     }
     Ok(session)
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::support::memory::Memory;
 use crate::support::{TestEnv, scenarios};
 
 scenarios!(
@@ -16,13 +17,6 @@ scenarios!(
 );
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Private memory of a monitor at most, in KiB. Without optimisation the binary's own tables are many times larger.
-const PRIVATE_LIMIT: u64 = if cfg!(debug_assertions) {
-    16 << 10
-} else {
-    1024
-};
 
 fn wait_for(env: &TestEnv, name: &str, template: &str, expected: &str) {
     let deadline = Instant::now() + LIMIT;
@@ -71,14 +65,11 @@ fn a_monitor_is_small(env: &TestEnv) {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(5));
     }
-    let rollup = format!("/proc/{}/smaps_rollup", pid(env, "small", "MonitorPid"));
-    let rollup = fs::read_to_string(rollup).unwrap();
-    let private: u64 = rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_"))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .sum();
-    assert!(private <= PRIVATE_LIMIT, "{private} KiB of private memory");
+    let memory = Memory::of(&pid(env, "small", "MonitorPid"));
+    assert!(
+        memory.private <= Memory::LIMIT,
+        "{memory:?} of private memory"
+    );
     env.ok(&["rm", "--force", "small"]);
     env.assert_quiet();
 }

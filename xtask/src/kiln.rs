@@ -78,7 +78,8 @@ impl Kiln {
     /// Ends and removes every container of the store, whatever happened before.
     pub fn remove_containers(&self) -> Result<()> {
         if !self.root.join("containers").exists() {
-            return Ok(());
+            // Build steps have a bridge too.
+            return self.remove_networks();
         }
         let list = process::capture_always(&mut self.command(&["ps", "--all", "--quiet"]), LIMIT)?;
         ensure!(

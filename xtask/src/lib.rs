@@ -14,6 +14,7 @@ pub mod dockerd;
 pub mod identity;
 pub mod interrupt;
 pub mod kiln;
+pub mod limits;
 pub mod probe;
 pub mod process;
 pub mod program;

@@ -9,6 +9,7 @@
 //! Nothing is moved when no limit is asked for: a write to `cgroup.procs` waits for a grace period of the kernel. A limit whose
 //! controller is missing is left out and named ([`Created::unmet`]).
 
+pub(crate) mod events;
 mod hierarchy;
 mod limits;
 
@@ -134,6 +135,28 @@ impl Cgroup {
     /// Makes a cgroup with as many of these limits as this host and user allow.
     pub fn create(name: &str, limits: &Limits) -> Created {
         Self::create_in(&Hierarchy::read(), name, limits)
+    }
+
+    /// The same; with or without limits there is a v2 directory, by which all its processes can be ended ([`Cgroup::kill`]).
+    pub fn create_gathering(name: &str, limits: &Limits) -> io::Result<Created> {
+        let hierarchy = Hierarchy::read();
+        let mut created = Self::create_in(&hierarchy, name, limits);
+        let mut cgroup = created.cgroup.take().unwrap_or_else(|| Self {
+            name: name.to_owned(),
+            parts: Vec::new(),
+        });
+        if !cgroup
+            .parts
+            .iter()
+            .any(|part| part.kind == PartKind::Unified)
+        {
+            let own = hierarchy.own.ok_or(io::ErrorKind::NotFound)?;
+            cgroup
+                .part(PartKind::Unified, &own, "processes")
+                .map_err(io::Error::other)?;
+        }
+        created.cgroup = Some(cgroup);
+        Ok(created)
     }
 
     fn create_in(hierarchy: &Hierarchy, name: &str, limits: &Limits) -> Created {
@@ -341,6 +364,36 @@ impl Cgroup {
         })
     }
 
+    /// Kills every process in it, as far as it is a v2 cgroup.
+    pub fn kill(&self) -> io::Result<()> {
+        for part in self
+            .parts
+            .iter()
+            .filter(|part| part.kind == PartKind::Unified)
+        {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            match openat(&part.directory, c"cgroup.kill", flags, Mode::empty()) {
+                Ok(file) => rustix::io::write(&file, b"1").map(drop)?,
+                // Before 5.14.
+                Err(Errno::NOENT) => kill_one_by_one(&part.directory)?,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is left in it, as far as the kernel tells: in v2, and no longer than `patience`.
+    pub fn wait_until_empty(&self, patience: std::time::Duration) {
+        for part in self
+            .parts
+            .iter()
+            .filter(|part| part.kind == PartKind::Unified)
+        {
+            // Where it can't be waited for, the removal tells.
+            let _ = events::wait_for(&part.directory, "populated 0", patience);
+        }
+    }
+
     /// Removes its directories. The kernel may still be busy with processes that have just ended: then it is `ResourceBusy`.
     pub fn remove(&self) -> io::Result<()> {
         let mut result = Ok(());
@@ -391,10 +444,32 @@ impl CgroupRecord {
         Ok(missing)
     }
 
+    /// Ends whatever a keeper that is gone has left in it, as far as the kernel helps.
+    pub fn kill(&self) {
+        if let Some(path) = self.unified() {
+            let _ = fs::write(path.join("cgroup.kill"), "1");
+        }
+    }
+
     /// Removes the directories of a cgroup whose keeper is gone; what is still in use stays.
     pub fn remove(&self) {
         for (_, path) in &self.parts {
             let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+/// Kills until nobody is left: a process may have started another one meanwhile.
+fn kill_one_by_one(directory: &OwnedFd) -> io::Result<()> {
+    loop {
+        let members = read_small(directory, c"cgroup.procs")?;
+        let numbers = members.lines().filter_map(|line| line.parse().ok());
+        let mut alive = false;
+        for pid in numbers.filter_map(rustix::process::Pid::from_raw) {
+            alive |= rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok();
+        }
+        if !alive {
+            return Ok(());
         }
     }
 }

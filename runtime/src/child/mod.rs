@@ -246,6 +246,9 @@ impl<'a> Child<'a> {
                 Err(Errno::from_raw_os_error(*errno)).doing_to("do this operation:", name)
             }
             Operation::Assemble => self.assemble(),
+            Operation::Unshare { namespaces } => {
+                process::unshare(*namespaces).doing("create the container's namespaces")
+            }
             Operation::Network { namespace } => {
                 process::join_namespaces(self.fd(*namespace)?, libc::CLONE_NEWNET)
                     .doing("enter the network namespace")

@@ -13,6 +13,7 @@ use super::id::ContainerId;
 use super::log::LogLimits;
 use super::policy::{DeviceConfig, HealthConfig, LogDriver, RestartPolicy};
 use super::ports::{ContainerPort, PortMapping};
+use super::shared::{NamespaceMode, SHARED_MEMORY};
 use super::state::{Moment, write_atomically};
 use crate::Propagation;
 use crate::cgroup::Limits;
@@ -48,6 +49,15 @@ pub struct Config {
     /// The container whose network it shares, with [`NetworkMode::Container`].
     #[serde(default)]
     pub network_container: Option<String>,
+    /// Whose processes it sees.
+    #[serde(default)]
+    pub pid: NamespaceMode,
+    /// Whose shared memory and message queues it has.
+    #[serde(default)]
+    pub ipc: NamespaceMode,
+    /// Whose host name it has.
+    #[serde(default)]
+    pub uts: NamespaceMode,
     /// Ports published on the host.
     pub ports: Vec<PortMapping>,
     /// Ports that the image or `--expose` names.
@@ -293,6 +303,18 @@ impl Config {
         })
     }
 
+    /// What the user asked to be mounted: without what stands for `--ipc host`.
+    pub(crate) fn shown_mounts(&self) -> impl Iterator<Item = &MountConfig> {
+        let hidden = (self.ipc == NamespaceMode::Host).then_some(SHARED_MEMORY);
+        let mounts = self.mounts.iter();
+        mounts.filter(move |mount| {
+            let source = MountOrigin::Bind {
+                path: mount.target.clone().into(),
+            };
+            Some(mount.target.as_str()) != hidden || mount.source != source
+        })
+    }
+
     /// Writes it; once.
     pub(crate) fn write(&self, directory: &Path, durable: bool) -> Result<()> {
         let bytes = serde_json::to_vec(self).map_err(|error| Error::Invalid(error.to_string()))?;
@@ -340,6 +362,9 @@ pub(crate) mod tests {
             network: NetworkMode::Default,
             connections: Vec::new(),
             network_container: None,
+            pid: NamespaceMode::Private,
+            ipc: NamespaceMode::Private,
+            uts: NamespaceMode::Private,
             ports: Vec::new(),
             exposed_ports: Vec::new(),
             mounts: Vec::new(),

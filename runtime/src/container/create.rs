@@ -42,7 +42,9 @@ impl Containers {
         let mut settled = settings::settle(&id, &name, image, reference, options, &user)?;
         let others = self.volumes_from(&options.volumes_from)?;
         self.settle_network(&mut settled.config)?;
-        settled.config.mounts = self.settle_mounts(settled.mounts, &others, &tree)?;
+        self.settle_namespaces(&mut settled.config)?;
+        let mounts = self.settle_mounts(settled.mounts, &others, &tree)?;
+        settled.config.mounts.extend(mounts);
         let made = self.make(&settled.config, &tree);
         if made.is_err() {
             // What cannot be undone now is left to `prune`.

@@ -4,18 +4,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::containers::Container;
 use super::control::{Reply, Request};
 use super::error::{Context, Error, Result};
 use super::state::Status;
-use crate::cgroup::Hierarchy;
+use crate::cgroup::{Hierarchy, events};
 
 /// How long the kernel is given to freeze everything.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(1);
 
 impl Container {
     /// Freezes its processes.
@@ -35,16 +33,14 @@ impl Container {
             None => self.gather()?,
         };
         write(&cgroup, "cgroup.freeze", "1")?;
-        let deadline = Instant::now() + PATIENCE;
-        while !is_frozen(&cgroup)? {
-            if Instant::now() > deadline {
-                write(&cgroup, "cgroup.freeze", "0")?;
-                return Err(Error::Failed(format!(
-                    "container {} could not be paused: a process does not freeze",
-                    self.config.id
-                )));
-            }
-            std::thread::sleep(PAUSE);
+        let held = fs::File::open(&cgroup).context(|| format!("opening {}", cgroup.display()))?;
+        let frozen = events::wait_for(&held, "frozen 1", PATIENCE);
+        if !frozen.context(|| format!("watching {}", cgroup.display()))? {
+            write(&cgroup, "cgroup.freeze", "0")?;
+            return Err(Error::Failed(format!(
+                "container {} could not be paused: a process does not freeze",
+                self.config.id
+            )));
         }
         self.tell_paused(true)
     }
@@ -134,12 +130,6 @@ fn members(cgroup: &Path) -> Result<Vec<i32>> {
     let path = cgroup.join("cgroup.procs");
     let text = fs::read_to_string(&path).context(|| format!("reading {}", path.display()))?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
-}
-
-fn is_frozen(cgroup: &Path) -> Result<bool> {
-    let path = cgroup.join("cgroup.events");
-    let text = fs::read_to_string(&path).context(|| format!("reading {}", path.display()))?;
-    Ok(text.lines().any(|line| line == "frozen 1"))
 }
 
 fn write(cgroup: &Path, file: &str, value: &str) -> Result<()> {

@@ -30,9 +30,9 @@ impl Container {
             "State": state_json(&state),
             "Image": config.image.id.to_string(),
             "ImageManifest": config.image.manifest.to_string(),
-            "ResolvConfPath": "",
-            "HostnamePath": "",
-            "HostsPath": "",
+            "ResolvConfPath": self.directory.join("etc/resolv.conf"),
+            "HostnamePath": self.directory.join("etc/hostname"),
+            "HostsPath": self.directory.join("etc/hosts"),
             "LogPath": self.log_directory(),
             "Name": format!("/{}", config.name),
             "RestartCount": state.restart_count,
@@ -40,7 +40,7 @@ impl Container {
             "Platform": "linux",
             "HostConfig": self.host_config(),
             "GraphDriver": { "Name": "overlay2", "Data": { "UpperDir": self.directory.join("upper"), "WorkDir": self.directory.join("work") } },
-            "Mounts": config.mounts.iter().map(|mount| self.mount_json(mount)).collect::<Vec<_>>(),
+            "Mounts": config.shown_mounts().map(|mount| self.mount_json(mount)).collect::<Vec<_>>(),
             "Config": self.config_json(),
             "NetworkSettings": self.network_json(&state),
         }))
@@ -61,10 +61,13 @@ impl Container {
                 .or_default()
                 .push(json!({ "HostIp": ip, "HostPort": port }));
         }
-        let binds: Vec<String> = config.mounts.iter().filter_map(bind_text).collect();
+        let binds: Vec<String> = config.shown_mounts().filter_map(bind_text).collect();
         json!({
             "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
             "NetworkMode": self.network_mode(),
+            "PidMode": config.pid.word(""),
+            "IpcMode": config.ipc.word("private"),
+            "UTSMode": config.uts.word(""),
             "PortBindings": bindings,
             "RestartPolicy": { "Name": config.restart.word(), "MaximumRetryCount": config.restart.most() },
             "AutoRemove": config.auto_remove,
@@ -312,6 +315,7 @@ fn state_json(state: &State) -> Value {
         "Dead": false,
         "Pid": state.init.as_ref().map_or(0, |init| init.pid),
         "MonitorPid": state.monitor.as_ref().map_or(0, |monitor| monitor.pid),
+        "LogBytesLost": state.log_bytes_lost,
         "ExitCode": state.shown_exit_code(),
         "Error": state.error,
         "StartedAt": time(state.started),

@@ -1,4 +1,4 @@
-//! What can be done with a container that exists: stop, kill, wait, attach, exec, remove.
+//! What can be done with a container that exists: stop, kill, attach, exec, remove.
 //!
 //! All of it goes through the monitor's socket, so it needs no privilege beyond the socket's. A monitor that is gone shows as a
 //! connection that fails; the record then tells the rest.
@@ -23,10 +23,12 @@ use super::session::Session;
 use super::signals::{KILL, parse_signal};
 use super::start::{Attach, Pipes};
 use super::state::{State, Status};
+use super::watch::Watch;
 use crate::WindowSize;
 
-/// How long a removal waits before it asks again for a lock that a starting or ending monitor holds.
-pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(2);
+/// How long is waited for a change before the lock of a starting or ending monitor is looked at again in any case: the kernel tells
+/// that a file is closed a moment before it lets its lock go.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Seconds between the stop signal and SIGKILL: docker's.
 const STOP_TIMEOUT: u32 = 10;
@@ -82,21 +84,6 @@ impl Container {
                 self.config.name, self.config.id
             ))),
         }
-    }
-
-    /// Waits for its end and gives its exit code.
-    pub fn wait(&self) -> Result<i32> {
-        if let Some(channel) = self.connect()? {
-            match self.ask(&channel, &Request::Wait, &[]) {
-                Ok((Reply::Exited(code), _)) => return Ok(code),
-                // It ended just then, or was killed: the record tells.
-                Ok(_) | Err(Error::MonitorLost(_)) => {
-                    return Ok(self.state_after_loss()?.shown_exit_code());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(self.state()?.shown_exit_code())
     }
 
     /// Connects to its streams.
@@ -232,6 +219,9 @@ impl Container {
     /// when it runs after all, or when nothing is left to be locked.
     fn take_lock(&self, force: bool) -> Result<Option<MonitorLock>> {
         let path = self.directory.join("monitor.lock");
+        let Some(watch) = Watch::of(&self.directory)? else {
+            return Ok(None);
+        };
         while self.directory.exists() {
             match MonitorLock::take(&path) {
                 Ok(Some(lock)) => return Ok(Some(lock)),
@@ -248,7 +238,7 @@ impl Container {
                 Err(error) => return Err(error),
             }
             // Not yet listening, or just ending: both take a moment.
-            std::thread::sleep(LOCK_PAUSE);
+            watch.wait(Some(LOCK_PATIENCE))?;
         }
         Ok(None)
     }

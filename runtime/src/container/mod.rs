@@ -5,6 +5,7 @@
 //!                 state.json      where it is in its life; replaced by rename
 //!                 id              its id again: names/<name> is a hard link to it
 //!                 upper/ work/    its writable layer, mounted volatile only when it can't start twice
+//!                 etc/            its hosts, hostname and resolv.conf, which it may write to
 //!                 log/            what it wrote (module `log`)
 //!                 monitor.lock    locked as long as its monitor lives
 //!                 control         the monitor's socket
@@ -18,6 +19,7 @@
 
 pub mod archive;
 mod changes;
+mod commit;
 mod config;
 mod containers;
 mod control;
@@ -42,6 +44,7 @@ mod mounts;
 mod name_files;
 mod names;
 mod networking;
+mod own_files;
 mod policy;
 mod ports;
 mod processes;
@@ -53,12 +56,15 @@ mod recovery;
 mod removal;
 mod root;
 mod session;
+mod shared;
 mod signals;
 mod start;
 mod state;
 mod summary;
 mod usage;
 mod volumes;
+mod waiting;
+mod watch;
 
 pub use changes::UpdateOptions;
 pub use config::{
@@ -83,8 +89,10 @@ pub use quantity::{human_duration, parse_duration, parse_size};
 pub(crate) use random::fill as fill_random;
 pub use root::ContainerRoot;
 pub use session::{Local, Session, SessionEnd, TerminalHandle};
+pub use shared::NamespaceMode;
 pub use signals::parse_signal;
 pub use start::{Attach, StartOptions};
 pub use state::{HealthEntry, HealthState, HealthStatus, Moment, ProcessIdentity, State, Status};
 pub use usage::Usage;
 pub use volumes::{Volume, Volumes};
+pub use waiting::WaitFor;

@@ -40,6 +40,7 @@ impl Container {
                 REBOOTED
             };
             if let Some(cgroup) = state.cgroup.take() {
+                cgroup.kill();
                 cgroup.remove();
             }
             state.exit(None, reason);

@@ -13,10 +13,12 @@ use super::control::{Channel, Reply, Request, StartRequest, receive_descriptor};
 use super::create::relative_lowers;
 use super::error::{Context, Error, Result};
 use super::image_tree::{self, ImageTree};
+use super::lifecycle::LOCK_PATIENCE;
 use super::lock::MonitorLock;
 use super::monitor::spec::stopped_spec;
 use super::start::detach_binds;
 use super::state::Status;
+use super::watch::Watch;
 use crate::{Child, Launcher, MountSource};
 
 /// Access to a container's files; ends when dropped.
@@ -58,6 +60,7 @@ impl ContainerRoot {
 impl Containers {
     /// Opens the root of a container.
     pub fn open_root(&self, container: &Container, launcher: &Launcher) -> Result<ContainerRoot> {
+        let watch = Watch::of(&container.directory)?;
         loop {
             if container.state()?.status == Status::Running {
                 if let Some(root) = open_running(container)? {
@@ -67,7 +70,10 @@ impl Containers {
                 return self.open_stopped(container, launcher, lock);
             }
             // It is being started or has just ended: the next look tells.
-            std::thread::sleep(super::lifecycle::LOCK_PAUSE);
+            match &watch {
+                Some(watch) => watch.wait(Some(LOCK_PATIENCE))?,
+                None => return Err(Error::NotFound(container.name().to_owned())),
+            }
         }
     }
 

@@ -72,7 +72,8 @@ impl Containers {
             config.process.terminal,
             config.process.open_stdin,
         )?;
-        let network = networking::prepare(self, container, &options.host_files)?;
+        let processes = self.joined_processes(config)?;
+        let mut network = networking::prepare(self, container, &options.host_files)?;
         let request = StartRequest {
             id: config.id.to_string(),
             lowers: relative_lowers(&self.store, tree.lowers())?,
@@ -87,8 +88,10 @@ impl Containers {
             attach,
             size: (options.size.rows, options.size.columns),
             cgroup: None,
+            joins_processes: processes.is_some(),
             network: network.request,
         };
+        network.descriptors.extend(processes);
         let created = self.make_cgroup(container)?;
         let request = StartRequest {
             cgroup: created.cgroup.as_ref().map(Cgroup::record),
@@ -171,7 +174,14 @@ impl Containers {
         }
         container.remove_freezer();
         let name = format!("kiln-{}", container.id());
-        Ok(Cgroup::create(&name, &container.config().limits))
+        let config = container.config();
+        if config.pid.is_private() {
+            return Ok(Cgroup::create(&name, &config.limits));
+        }
+        // Its processes do not end with the first one, so they have to be found in another way.
+        Cgroup::create_gathering(&name, &config.limits).context(|| {
+            "the container's processes share a namespace with others, so they need a cgroup of version 2".to_owned()
+        })
     }
 
     /// Adds to a port conflict which container has the port, if one has.

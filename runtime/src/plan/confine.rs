@@ -179,6 +179,7 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWCGROUP
         | network;
+    let namespaces = namespaces & !super::container::not_its_own(&join.shared);
     let init = attached.fd(Arc::new(init));
     let mut operations = vec![Operation::Enter { init, namespaces }];
     operations.push(Operation::Session);

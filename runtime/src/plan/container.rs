@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::confine::{self, Confinement};
 use super::mounts::{self, Attachments, c_string, constant};
 use super::{KernelRoot, Operation, Plan, Preparation, Prepared, Site};
-use crate::{Expected, LaunchError, Network, Security, Spec, Stdio};
+use crate::{Expected, LaunchError, Network, Processes, Security, Shared, Spec, Stdio};
 
 /// Namespaces of every container; the network's comes with [`Network::None`], or is there already.
 const NAMESPACES: i32 = libc::CLONE_NEWNS
@@ -35,6 +35,7 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     if spec.network == Network::None {
         namespaces |= libc::CLONE_NEWNET;
     }
+    namespaces &= !not_its_own(&spec.shared);
     let mut ahead = operations.len();
     if let Network::Joined(namespace) = &spec.network {
         let namespace = attached.fd(Arc::clone(namespace));
@@ -59,9 +60,11 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
             spec.hostname
         )));
     }
-    operations.push(Operation::Hostname {
-        name: c_string("host name", spec.hostname.clone())?,
-    });
+    if !spec.shared.host_name {
+        operations.push(Operation::Hostname {
+            name: c_string("host name", spec.hostname.clone())?,
+        });
+    }
     let streams = confine::streams(stdio, spec.process.user.uid, true, &mut attached);
     if spec.read_only_root {
         operations.push(Operation::ReadOnlyRoot);
@@ -95,13 +98,23 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
     if !moves.is_empty() {
         // The namespace shows the cgroup that its maker is in: it has to wait for the move.
         namespaces &= !libc::CLONE_NEWCGROUP;
+    }
+    let mut inside = None;
+    if let Processes::Of(process) = &spec.shared.processes {
+        // Who is born into a process namespace that is there makes the others itself.
+        inside = Some(attached.fd(Arc::clone(process)));
+        operations.insert(0, Operation::Unshare { namespaces });
+        namespaces = 0;
+        ahead = 0;
+    }
+    if !moves.is_empty() {
         let namespace = true;
         operations.insert(0, Operation::Cgroup { moves, namespace });
     }
     Ok(Prepared {
         plan: Plan {
             namespaces: namespaces as u64,
-            inside: None,
+            inside,
             cgroup,
             ends_with_parent: false,
             contents: attached.contents,
@@ -112,6 +125,21 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
         },
         fds: attached.fds,
     })
+}
+
+/// Namespaces that are not made for a process.
+pub(super) fn not_its_own(shared: &Shared) -> i32 {
+    let mut namespaces = match shared.processes {
+        Processes::Own => 0,
+        Processes::Host | Processes::Of(_) => libc::CLONE_NEWPID,
+    };
+    if shared.host_ipc {
+        namespaces |= libc::CLONE_NEWIPC;
+    }
+    if shared.host_name {
+        namespaces |= libc::CLONE_NEWUTS;
+    }
+    namespaces
 }
 
 /// The kernel's settings that a spec asks for.

@@ -138,6 +138,8 @@ pub(crate) enum Operation {
     },
     /// Moves procfs, sysfs and the device nodes onto `/proc`, `/sys` and `/dev` of the root.
     Assemble,
+    /// Makes namespaces of its own.
+    Unshare { namespaces: i32 },
     /// Enters a network namespace.
     Network { namespace: u32 },
     /// Brings loopback up.
@@ -240,6 +242,7 @@ wire_enum!(Operation {
     26 => Init,
     27 => Network { namespace },
     28 => HoldRoot { socket },
+    29 => Unshare { namespaces },
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -328,6 +331,7 @@ impl Operation {
             Self::Dev { .. } => "dev",
             Self::Assemble => "assembly",
             Self::Mount { .. } => "mounts",
+            Self::Unshare { .. } => "namespaces",
             Self::Network { .. } => "network",
             Self::Loopback => "loopback",
             Self::Sysctl { .. } => "settings",

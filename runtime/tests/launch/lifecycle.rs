@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use kiln_runtime::cgroup::{Cgroup, Hierarchy, Limits, Membership};
 use kiln_runtime::{
-    Exit, Join, Launcher, LauncherOptions, Network, Parent, Process, Seccomp, Security, Spec,
-    Stdio, WindowSize,
+    Exit, Join, Launcher, LauncherOptions, Network, Parent, Process, Seccomp, Security, Shared,
+    Spec, Stdio, WindowSize,
 };
 
 use crate::steps::{null, output_of, run, shell};
@@ -278,6 +278,7 @@ fn supervise(
         security: Security::Sandbox,
         seccomp: Seccomp::Default,
         network: Network::None,
+        shared: Shared::default(),
         cgroup: None,
     };
     let end = |_: &kiln_runtime::LaunchError| {

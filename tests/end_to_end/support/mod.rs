@@ -2,6 +2,7 @@
 
 mod environment;
 pub mod forged;
+pub mod memory;
 pub mod repository;
 mod shown;
 pub mod web;

@@ -8,6 +8,7 @@ mod pack;
 mod tests;
 mod unpack;
 
+pub(super) use pack::pack_changes;
 pub use pack::{PackOptions, pack, size};
 pub use unpack::{Owner, UnpackOptions, unpack};
 

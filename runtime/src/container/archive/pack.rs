@@ -1,6 +1,6 @@
 //! From a tree to an archive.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use kiln_store::archive::{ArchiveEntry, Body, END, encode, padding};
 use kiln_store::tree::Xattrs;
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, StatxFlags, fstat, openat, readlinkat, statat,
-    statx,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, openat, openat2,
+    readlinkat, statat, statx,
 };
 use rustix::io::Errno;
 
+use super::super::difference::Change;
 use super::super::error::{Context, Error, Result};
 
 /// The longest list of attribute names and the longest value of the kernel (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
@@ -44,6 +45,7 @@ pub fn pack(
     let mut packer = Packer {
         out,
         mount,
+        shallow: false,
         links: HashMap::new(),
         header: Vec::new(),
         buffer: vec![0; CHUNK],
@@ -53,6 +55,43 @@ pub fn pack(
     packer.write(&END)?;
     packer.out.flush().context(writing)?;
     Ok(packer.bytes)
+}
+
+/// Writes these entries of a tree, without what is below them, and a mark for each that is gone: the archive of a layer.
+pub(in crate::container) fn pack_changes(
+    root: &File,
+    changes: &BTreeMap<Vec<u8>, Change>,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let mut packer = Packer {
+        out,
+        mount: None,
+        shallow: true,
+        links: HashMap::new(),
+        header: Vec::new(),
+        buffer: vec![0; CHUNK],
+        bytes: 0,
+    };
+    for (path, change) in changes {
+        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&b"."[..], path.as_slice()),
+        };
+        if *change == Change::Deleted {
+            packer.gone(path, name)?;
+            continue;
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        match openat2(root, parent, flags, Mode::empty(), resolve) {
+            Ok(parent) => packer.entry(parent.as_fd(), name, path.clone())?,
+            // It went away.
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).context(|| format!("opening {}", text(parent))),
+        }
+    }
+    packer.write(&END)?;
+    packer.out.flush().context(writing)
 }
 
 /// The bytes that the entries below `directory` take on disk; what can't be read counts nothing.
@@ -81,6 +120,8 @@ struct Packer<'a> {
     out: &'a mut dyn Write,
     /// The one mount to stay in.
     mount: Option<u64>,
+    /// Leaves out what directories hold.
+    shallow: bool,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     header: Vec<u8>,
@@ -144,7 +185,7 @@ impl Packer<'_> {
         let directory = open(parent, name, OFlags::RDONLY | OFlags::DIRECTORY).context(describe)?;
         let stat = fstat(&directory).context(describe)?;
         self.header(&shown, Body::Directory, &stat, &attributes(&directory))?;
-        if elsewhere {
+        if elsewhere || self.shallow {
             return Ok(());
         }
         for name in names(directory.as_fd()).context(describe)? {
@@ -174,6 +215,12 @@ impl Packer<'_> {
         while left > 0 {
             let room = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
             match file.read(&mut self.buffer[..room]) {
+                // What a container writes to at the same time has to be taken as it comes.
+                Ok(0) if self.shallow => {
+                    let zeros = [0; CHUNK];
+                    self.out.write_all(&zeros[..room]).context(writing)?;
+                    left -= room as u64;
+                }
                 Ok(0) => {
                     return Err(Error::Failed(format!(
                         "{} became shorter while it was read",
@@ -203,6 +250,24 @@ impl Packer<'_> {
             mtime: stat.st_mtime,
             mtime_nsec: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
             xattrs,
+        };
+        encode(&entry, &mut self.header);
+        self.out.write_all(&self.header).context(writing)
+    }
+
+    /// The mark of the layer format for a name that is gone.
+    fn gone(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
+        let mark = [&path[..path.len() - name.len()], b".wh.", name].concat();
+        self.header.clear();
+        let entry = ArchiveEntry {
+            path: &mark,
+            body: Body::File(0),
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            mtime_nsec: 0,
+            xattrs: &Xattrs::new(),
         };
         encode(&entry, &mut self.header);
         self.out.write_all(&self.header).context(writing)

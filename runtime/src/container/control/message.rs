@@ -21,7 +21,7 @@ pub(crate) struct AttachRequest {
 }
 
 /// The first message to a monitor, given at its birth. Descriptors: the connection to the command that started it, the pipes of
-/// `attach`, those of the network, the detached mounts in the order of the container's mounts and devices, those of the cgroup.
+/// `attach`, those of the network, the process of another container whose namespace is joined, the detached mounts in the order of the container's mounts and devices, those of the cgroup.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct StartRequest {
     /// The container.
@@ -44,6 +44,9 @@ pub(crate) struct StartRequest {
     pub cgroup: Option<CgroupRecord>,
     /// The network that was set up for it.
     pub network: NetworkRequest,
+    /// Whether it joins the process namespace of another container.
+    #[serde(default)]
+    pub joins_processes: bool,
 }
 
 /// A process to execute in a running container.

@@ -45,6 +45,12 @@ pub struct CreateOptions {
     pub volumes_from: Vec<String>,
     /// `--network`: `none`, `host`, `private`, `container:NAME`, or networks by name; the default bridge when empty.
     pub network: Option<String>,
+    /// `--pid`: `host` or `container:NAME`.
+    pub pid: Option<String>,
+    /// `--ipc`: `host`, `none`, `private` or `shareable`.
+    pub ipc: Option<String>,
+    /// `--uts`: `host`.
+    pub uts: Option<String>,
     /// `--network-alias`.
     pub network_aliases: Vec<String>,
     /// `--ip`.

@@ -20,6 +20,7 @@ use super::super::networking;
 use super::super::policy::{DeviceConfig, RestartPolicy};
 use super::super::ports::{ContainerPort, PortMapping};
 use super::super::quantity::parse_size;
+use super::super::shared;
 use super::super::signals::{TERM, parse_signal};
 use super::super::state::Moment;
 use super::{CreateOptions, keeping};
@@ -49,6 +50,7 @@ pub(super) fn settle(
     keeping::check_names(options)?;
     let asked = networking::Asked::parse(options)?;
     let network = asked.mode;
+    let shared = shared::Asked::parse(options)?;
     let restart = RestartPolicy::parse(options.restart.as_deref().unwrap_or_default())?;
     if options.auto_remove && restart != RestartPolicy::No {
         return Err(Error::Invalid(
@@ -84,6 +86,8 @@ pub(super) fn settle(
             "the volume option `z` is without effect: kiln sets no SELinux labels".to_owned(),
         );
     }
+    let shared_memory =
+        shared.shared_memory(|target| mounts.iter().any(|mount| mount.target == target));
     let config = Config {
         id: id.clone(),
         name: name.to_owned(),
@@ -95,7 +99,7 @@ pub(super) fn settle(
             layers: image.config.diff_ids().to_vec(),
         },
         process: process(settings, options, user, &security)?,
-        hostname: networking::hostname(id, network, options)?,
+        hostname: networking::hostname(id, network, &shared.uts, options)?,
         extra_hosts: options
             .extra_hosts
             .iter()
@@ -105,9 +109,12 @@ pub(super) fn settle(
         network,
         connections: asked.connections,
         network_container: asked.container,
+        pid: shared.pid,
+        ipc: shared.ipc,
+        uts: shared.uts,
         ports,
         exposed_ports,
-        mounts: Vec::new(),
+        mounts: shared_memory.into_iter().collect(),
         labels: labels(&settings.labels, &options.labels)?,
         stop_signal: options
             .stop_signal

@@ -95,6 +95,7 @@ impl Monitor {
             null: &self.null,
             membership: self.membership()?,
             network: self.network.as_ref(),
+            processes: self.processes.as_ref(),
         };
         crate::sys::signal::ignore_broken_pipes(false);
         let launched = launch.run(&mut self.parent, &mut self.output);

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -28,6 +29,7 @@ use crate::container::failure::from_launch;
 use crate::container::lock::MonitorLock;
 use crate::container::log::{LogWriter, Stream};
 use crate::container::networking::Held;
+use crate::container::own_files;
 use crate::container::policy::LogDriver;
 use crate::container::proxy::{Bound, Proxies, bind_all};
 use crate::container::removal;
@@ -80,6 +82,7 @@ fn start(
                 null,
                 cgroup,
                 network,
+                processes,
             } = launched;
             state.cgroup.clone_from(&request.cgroup);
             let monitor = own_identity();
@@ -111,6 +114,7 @@ fn start(
                 execs: Execs::default(),
                 proxies,
                 network,
+                processes,
                 kill_at: None,
                 ended: false,
             })
@@ -143,6 +147,7 @@ struct Launched {
     null: OwnedFd,
     cgroup: Option<Cgroup>,
     network: Option<Held>,
+    processes: Option<Arc<OwnedFd>>,
 }
 
 /// What each start of a container needs.
@@ -154,6 +159,8 @@ pub(super) struct Launch<'a> {
     pub null: &'a OwnedFd,
     pub membership: Option<Membership>,
     pub network: Option<&'a Held>,
+    /// A process in the namespace that its processes are to be in.
+    pub processes: Option<&'a Arc<OwnedFd>>,
 }
 
 impl Launch<'_> {
@@ -168,6 +175,7 @@ impl Launch<'_> {
             self.request,
             self.directory,
             self.binds.sources()?,
+            self.processes,
             self.membership,
         )?;
         if let Some(network) = self.network {
@@ -219,6 +227,11 @@ fn launch(
     if let Some(held) = &mut network {
         lead_ports(held, &mut bound)?;
     }
+    let processes = if request.joins_processes {
+        Some(Arc::new(descriptors.next().ok_or_else(missing)?))
+    } else {
+        None
+    };
     let binds = Binds::take(config, &mut descriptors)?;
     let cgroup = request
         .cgroup
@@ -243,7 +256,9 @@ fn launch(
         null: &null,
         membership,
         network: network.as_ref(),
+        processes: processes.as_ref(),
     };
+    own_files::write(directory, config, request)?;
     let (init, input) = first.run(&mut parent, &mut output)?;
     let proxies = carry_ports(bound, network.is_some(), &init)?;
     Ok(Launched {
@@ -257,6 +272,7 @@ fn launch(
         null,
         cgroup,
         network,
+        processes,
     })
 }
 

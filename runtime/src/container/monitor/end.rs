@@ -11,13 +11,21 @@ use crate::container::proxy::Proxies;
 use crate::container::removal;
 use crate::container::state::State;
 
-/// How often the removal of a cgroup is tried, and the pause between.
+/// How long the kernel is given to take the last processes out of a cgroup.
+const CGROUP_PATIENCE: Duration = Duration::from_millis(200);
+/// How often the removal of a cgroup is tried, and the pause between: version 1 does not tell when it is empty.
 const CGROUP_ATTEMPTS: u32 = 10;
 const CGROUP_PAUSE: Duration = Duration::from_millis(2);
 
 impl Monitor {
     /// Handles the end of the first process, and with it of every process of the container.
     pub(super) fn end(&mut self) {
+        if !self.config.pid.is_private()
+            && let Some(cgroup) = &self.cgroup
+        {
+            // Elsewhere the end of the first process ends them all. One that can't be killed is still there for `ps` to see.
+            let _ = cgroup.kill();
+        }
         self.end_execs();
         if let Some(health) = &mut self.health {
             health.abandon();
@@ -66,6 +74,7 @@ impl Monitor {
         let Some(cgroup) = &self.cgroup else {
             return true;
         };
+        cgroup.wait_until_empty(CGROUP_PATIENCE);
         (0..CGROUP_ATTEMPTS).any(|attempt| {
             if attempt > 0 {
                 std::thread::sleep(CGROUP_PAUSE);

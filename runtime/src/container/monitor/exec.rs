@@ -8,8 +8,9 @@ use super::spec::exec_join;
 use crate::container::control::{ExecRequest, Reply, window_size};
 use crate::container::error::{Error, Result};
 use crate::container::failure::from_launch;
+use crate::container::ready::is_readable;
 use crate::sys::signal;
-use crate::{Started, Stdio};
+use crate::{LaunchError, Started, Stdio};
 
 /// The execs under way.
 #[derive(Debug, Default)]
@@ -76,17 +77,27 @@ impl Monitor {
         signal::ignore_broken_pipes(false);
         let joined = self.parent.join(self.init.pidfd.as_fd(), &join, stdio);
         signal::ignore_broken_pipes(true);
-        let mut process = joined.map_err(|error| from_launch(&error))?;
+        let mut process = joined.map_err(|error| self.join_failed(&error))?;
         if let Err(error) = process.executed() {
             // Left unreaped it would keep the container from ending: its pid namespace waits for all its processes.
             let _ = process.reap();
-            return Err(from_launch(&error));
+            return Err(self.join_failed(&error));
         }
         self.execs.next += 1;
         self.execs
             .running
             .insert(self.execs.next, Exec { process, client });
         Ok(())
+    }
+
+    /// What it means that a process could not join: perhaps the first one ended just now, and nobody has looked yet.
+    fn join_failed(&self, error: &LaunchError) -> Error {
+        match error {
+            LaunchError::Operation { .. } if is_readable(self.init.pidfd.as_fd()) => {
+                Error::NotRunning(self.config.id.to_string())
+            }
+            other => from_launch(other),
+        }
     }
 
     /// Starts a process that opens the container's root for a client.

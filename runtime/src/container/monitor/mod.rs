@@ -22,6 +22,7 @@ pub(crate) use spec::rlimits;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::Config;
@@ -79,6 +80,8 @@ struct Monitor {
     health: Option<Health>,
     restarts: Restarts,
     network: Option<Held>,
+    /// A process in the namespace that its processes are in.
+    processes: Option<Arc<OwnedFd>>,
     /// When a stop becomes a kill.
     kill_at: Option<Instant>,
     ended: bool,

@@ -1,6 +1,6 @@
 //! From a container's record to the launcher's values. Pure, but for the look-up of an exec's user.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +12,12 @@ use crate::container::control::{ProcessRequest, StartRequest};
 use crate::container::environment;
 use crate::container::error::{Context, Error, Result};
 use crate::container::image_tree;
+use crate::container::own_files;
+use crate::container::shared::NamespaceMode;
 use crate::container::volumes;
 use crate::{
-    Capabilities, Ids, Join, Mount, MountSource, Network, Parent, Process, Profile, Propagation,
-    Resource, Rlimit, Seccomp, Security, Spec,
+    Capabilities, Ids, Join, Mount, MountSource, Network, Parent, Process, Processes, Profile,
+    Propagation, Resource, Rlimit, Seccomp, Security, Shared, Spec,
 };
 
 /// Where a container's files are, as the monitor sees them.
@@ -77,6 +79,7 @@ pub(super) fn container_spec(
     request: &StartRequest,
     directory: &Path,
     mounts: Vec<MountSource>,
+    processes: Option<&Arc<OwnedFd>>,
     cgroup: Option<Membership>,
 ) -> Result<Spec> {
     let Files { lowers, upper, .. } = Files::new(request, directory);
@@ -85,9 +88,12 @@ pub(super) fn container_spec(
     spec.volatile = config.auto_remove;
     spec.read_only_root = config.read_only;
     spec.hostname.clone_from(&config.hostname);
-    spec.hosts = request.hosts.clone().map(String::into_bytes);
-    spec.resolv_conf = request.resolv_conf.clone().map(String::into_bytes);
-    spec.mounts = mount_specs(config, mounts, Path::new(Parent::STORE))?;
+    spec.hostname_file = false;
+    let taken = |target: &str| config.mounts.iter().any(|mount| mount.target == target);
+    spec.mounts = own_files::mounts(directory, taken);
+    spec.mounts
+        .extend(mount_specs(config, mounts, Path::new(Parent::STORE))?);
+    spec.shared = shared(config, processes);
     spec.network = network(config);
     spec.security = security(config);
     spec.seccomp = seccomp(config)?;
@@ -159,8 +165,22 @@ pub(super) fn exec_join(
             seccomp(config)?
         },
         network: network(config),
+        shared: shared(config, None),
         cgroup,
     })
+}
+
+/// The namespaces that it does not have for itself. A further process finds the way by the first one.
+fn shared(config: &Config, processes: Option<&Arc<OwnedFd>>) -> Shared {
+    Shared {
+        processes: match (&config.pid, processes) {
+            (NamespaceMode::Host, _) => Processes::Host,
+            (NamespaceMode::Container(_), Some(process)) => Processes::Of(Arc::clone(process)),
+            _ => Processes::Own,
+        },
+        host_ipc: config.ipc == NamespaceMode::Host,
+        host_name: config.uts == NamespaceMode::Host,
+    }
 }
 
 fn mount_specs(config: &Config, detached: Vec<MountSource>, store: &Path) -> Result<Vec<Mount>> {

@@ -3,6 +3,7 @@
 use crate::container::config::{Config, DnsConfig, NetworkMode};
 use crate::container::create::CreateOptions;
 use crate::container::error::{Error, Result};
+use crate::container::shared::NamespaceMode;
 use crate::container::{ContainerId, Containers};
 use crate::network::{Networks, Wish};
 
@@ -123,18 +124,20 @@ pub(crate) fn dns(options: &CreateOptions) -> Result<DnsConfig> {
 pub(crate) fn hostname(
     id: &ContainerId,
     network: NetworkMode,
+    uts: &NamespaceMode,
     options: &CreateOptions,
 ) -> Result<String> {
-    match (&options.hostname, network) {
+    let host = network == NetworkMode::Host || *uts == NamespaceMode::Host;
+    match (&options.hostname, host) {
         (Some(hostname), _) => {
             check_name(hostname, "hostname")?;
             Ok(hostname.clone())
         }
-        (None, NetworkMode::Host) => Ok(rustix::system::uname()
+        (None, true) => Ok(rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned()),
-        (None, _) => Ok(id.short().to_owned()),
+        (None, false) => Ok(id.short().to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::container::config::NetworkMode;
 use crate::container::containers::Container;
 use crate::container::control::Request;
 use crate::container::error::{Error, Result};
+use crate::container::own_files;
 use crate::container::state::Status;
 use crate::network::{Kernel, Namespace, Networks, Who, Wish, connect};
 
@@ -112,8 +113,14 @@ fn plug(container: &Container, wish: &Wish, resolvers: &[IpAddr]) -> Result<()> 
     };
     let root = container.root();
     let (lease, _) = connect(root, who, wish, &mut namespace, &mut kernel, resolvers)?;
+    let addresses: Vec<IpAddr> = lease.endpoint.addresses().collect();
     let lock = lease.into_lock();
-    container.change_network(&Request::Connect(wish.network.clone()), &[lock.as_fd()])
+    container.change_network(&Request::Connect(wish.network.clone()), &[lock.as_fd()])?;
+    own_files::add_addresses(
+        &container.directory,
+        &addresses,
+        &container.config().hostname,
+    )
 }
 
 fn unplug(container: &Container, network: &str) -> Result<()> {
@@ -131,5 +138,10 @@ fn unplug(container: &Container, network: &str) -> Result<()> {
         let gateways = other.subnets.iter().map(|subnet| subnet.gateway);
         namespace.route(&endpoint.device, gateways)?;
     }
-    container.change_network(&Request::Disconnect(network.to_owned()), &[])
+    container.change_network(&Request::Disconnect(network.to_owned()), &[])?;
+    let gone = all.iter().filter(|(one, _)| one.name == network);
+    let gone: Vec<IpAddr> = gone
+        .flat_map(|(_, endpoint)| endpoint.addresses())
+        .collect();
+    own_files::remove_addresses(&container.directory, &gone, &container.config().hostname)
 }

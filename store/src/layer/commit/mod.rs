@@ -4,6 +4,7 @@ mod differ;
 mod unshare;
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use differ::{Differ, Source};
@@ -66,6 +67,19 @@ impl Store {
             }
             Kept::Known(record) => Ok(record),
         }
+    }
+
+    /// Makes a layer of an archive that was written here, of what changed above the stack below: the way for trees that somebody
+    /// else still uses.
+    pub fn commit_archive(
+        &self,
+        archive: &mut dyn Read,
+        below: &Stack,
+        options: &CommitOptions,
+    ) -> Result<LayerRecord> {
+        let tree = self.new_tree(below)?;
+        self.unpack_written(archive, &tree)?;
+        self.commit_tree(tree, below, options)
     }
 
     /// The blob of a layer in the given compression: the one that is here, or one made now from the layer's files.

@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use xtask::limits::{CONTAINERS_VARIABLE, LOG_VARIABLE};
 use xtask::random::{MOMENTS_VARIABLE, SECONDS_VARIABLE};
 
 use crate::workspace;
@@ -74,6 +75,28 @@ pub const PARTS: &[Part] = &[
         release: false,
         ignored: false,
         amount: Some((MOMENTS_VARIABLE, 300)),
+    },
+    Part {
+        name: "containers",
+        about: "hundreds of containers started at once from one image, which all answer and leave nothing",
+        budget: minutes(60),
+        package: "kiln",
+        target: &["--test", "end_to_end"],
+        test: "many_at_once",
+        release: true,
+        ignored: false,
+        amount: Some((CONTAINERS_VARIABLE, 200)),
+    },
+    Part {
+        name: "log",
+        about: "mebibytes of one container's log, in little memory of its monitor",
+        budget: minutes(60),
+        package: "kiln",
+        target: &["--test", "end_to_end"],
+        test: "a_long_log_in_little_memory",
+        release: true,
+        ignored: false,
+        amount: Some((LOG_VARIABLE, 10 << 10)),
     },
     Part {
         name: "fuzz-grammar",
