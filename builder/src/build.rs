@@ -209,7 +209,11 @@ fn run(
         prepared[step].hit = None;
     }
     let needed = wanted(graph, &prepared, &targets);
-    fetch_hits(&host.store, &imported, &prepared, &needed);
+    let kept = match request.all_results {
+        true => vec![true; prepared.len()],
+        false => needed.clone(),
+    };
+    fetch_hits(&host.store, &imported, &prepared, &kept);
     let in_result = below(graph, &targets);
     // Raised by the caller's flag, and by the first step that fails.
     let stop = Cancel::new();
@@ -260,7 +264,7 @@ fn run(
                 .done
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner);
-            let cached = cached_steps(&done, &prepared);
+            let cached = cached_steps(&host.store, &done, &prepared)?;
             Ok((done, cached))
         }
         Err(_) if host.cancel.is_cancelled() => Err(BuildError::Cancelled),
@@ -288,18 +292,35 @@ fn below(graph: &Graph, targets: &[VertexId]) -> Vec<bool> {
     below
 }
 
-/// The steps that have results, with their keys.
-fn cached_steps(done: &[Option<Done>], prepared: &[Prepared]) -> Vec<CachedStep> {
-    let steps = done.iter().zip(prepared);
-    steps
-        .filter_map(|(done, prepared)| {
-            Some(CachedStep {
-                definition: prepared.keys.definition,
-                operation: prepared.keys.operation,
-                result: done.as_ref()?.result.clone()?,
-            })
-        })
-        .collect()
+/// The steps that have results, with their keys: of this build, and of earlier ones where this one did not need them.
+fn cached_steps(
+    store: &Store,
+    done: &[Option<Done>],
+    prepared: &[Prepared],
+) -> Result<Vec<CachedStep>, BuildError> {
+    let mut all = Vec::new();
+    for (done, prepared) in done.iter().zip(prepared) {
+        let known = done.as_ref().and_then(|done| done.result.clone());
+        let result = match (known, &prepared.hit) {
+            (Some(result), _) => result,
+            (None, Some(hit)) if is_present(store, hit)? => hit.clone(),
+            (None, _) => continue,
+        };
+        all.push(CachedStep {
+            definition: prepared.keys.definition,
+            operation: prepared.keys.operation,
+            result,
+        });
+    }
+    Ok(all)
+}
+
+/// Whether the layer of a result is in the store: one that was not needed may be elsewhere.
+fn is_present(store: &Store, result: &StepResult) -> Result<bool, BuildError> {
+    let layer = store.layer(&result.layer);
+    layer
+        .map(|layer| layer.is_some())
+        .map_err(|error| BuildError::host("cannot look at a layer of the cache", error))
 }
 
 /// Fetches what the wanted steps take from imported caches, all at once.

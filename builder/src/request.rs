@@ -71,6 +71,8 @@ pub struct BuildRequest {
     pub strict: bool,
     /// Caches to read before anything runs.
     pub cache_from: Vec<CacheLocation>,
+    /// Earlier results of steps that the build does not need are made present too, for a cache of all steps.
+    pub all_results: bool,
     /// The image carries the records of its own layers.
     pub inline_cache: bool,
     /// A step that fails leaves a shell over its files before the build ends ([`crate::Host::shell`]).
@@ -111,6 +113,7 @@ impl BuildRequest {
             ulimits: Vec::new(),
             strict: false,
             cache_from: Vec::new(),
+            all_results: false,
             inline_cache: false,
             shell_on_error: false,
             shell_at: None,

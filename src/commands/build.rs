@@ -59,6 +59,7 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     request.image = None;
     request.cache_from = caches::sources(&args.outputs.cache_from)?;
     let cache_targets = caches::targets(&args.outputs.cache_to)?;
+    request.all_results = cache_targets.iter().any(caches::CacheTarget::holds_all);
     request.inline_cache = cache_targets.contains(&caches::CacheTarget::Inline);
     request.shell_on_error = args.inspect.on_error.as_deref() == Some("shell");
     request.shell_at = args.inspect.at;

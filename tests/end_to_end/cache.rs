@@ -272,4 +272,11 @@ fn a_cache_holds_what_its_mode_says(env: &TestEnv) {
             "{told}"
         );
     }
+    // Written again by a machine that needed none of it, a cache keeps what it had.
+    let from = format!("type=local,src={}", cache("max"));
+    let to = format!("type=local,dest={},mode=max", cache("again"));
+    elsewhere("between", &["--cache-from", &from, "--cache-to", &to]);
+    let from = format!("type=local,src={}", cache("again"));
+    let told = elsewhere("after", &["--cache-from", &from, "--target", "made"]);
+    assert!(told.contains(" 0 steps ran"), "{told}");
 }

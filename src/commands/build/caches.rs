@@ -32,6 +32,19 @@ pub enum CacheTarget {
     Inline,
 }
 
+impl CacheTarget {
+    /// Whether it takes the results of all steps.
+    pub fn holds_all(&self) -> bool {
+        matches!(
+            self,
+            Self::Location {
+                mode: CacheMode::Max,
+                ..
+            }
+        )
+    }
+}
+
 /// Reads `--cache-from`. What kiln cannot read is told and left out: a cache is never needed.
 pub fn sources(texts: &[String]) -> Result<Vec<CacheLocation>, CommandError> {
     const FLAG: &str = "--cache-from";
