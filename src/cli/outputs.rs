@@ -96,7 +96,7 @@ pub struct AcceptedArgs {
     #[arg(long, short = 'm', hide = true, value_name = "BYTES")]
     pub memory: Option<String>,
     /// Limits of the old builder
-    #[arg(long, hide = true, value_name = "BYTES")]
+    #[arg(long, hide = true, value_name = "BYTES", allow_hyphen_values = true)]
     pub memory_swap: Option<String>,
     /// Limits of the old builder
     #[arg(long, short = 'c', hide = true, value_name = "SHARES")]
@@ -105,7 +105,12 @@ pub struct AcceptedArgs {
     #[arg(long, hide = true, value_name = "MICROSECONDS")]
     pub cpu_period: Option<String>,
     /// Limits of the old builder
-    #[arg(long, hide = true, value_name = "MICROSECONDS")]
+    #[arg(
+        long,
+        hide = true,
+        value_name = "MICROSECONDS",
+        allow_hyphen_values = true
+    )]
     pub cpu_quota: Option<String>,
     /// Limits of the old builder
     #[arg(long, hide = true, value_name = "CPUS")]

@@ -41,6 +41,7 @@ mod listing;
 mod many;
 mod nested;
 mod networks;
+mod output_images;
 mod outputs;
 mod progress;
 mod prune;
