@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kiln_store::{
-    Compression, Descriptor, Image, ImageId, Index, Manifest, ManifestKind, Platform, Reference,
-    Store, media_type,
+    Descriptor, Image, ImageId, Index, Manifest, ManifestKind, Platform, Reference, Store,
+    media_type,
 };
 
 use super::attestation::attest;
@@ -124,21 +124,14 @@ fn packed_layers(
         .map(|(layer, diff_id)| {
             let is_tar = media_type::layer_compression(&layer.media_type)
                 == Some(media_type::LayerCompression::None);
-            if is_tar && compression != Compression::None {
+            if is_tar {
+                // Its bytes must be there, not only its files, also where they are the tar itself.
                 return store.layer_blob(diff_id, compression).map_err(|error| {
-                    BuildError::host(format!("cannot compress layer {diff_id}"), error)
+                    BuildError::host(format!("cannot write layer {diff_id}"), error)
                 });
             }
             if options.force_compression {
                 return recompress::recompress(store, layer, compression);
-            }
-            if is_tar {
-                // Its bytes must be there, not only its files.
-                return store
-                    .layer_blob(diff_id, Compression::None)
-                    .map_err(|error| {
-                        BuildError::host(format!("cannot write layer {diff_id}"), error)
-                    });
             }
             Ok(layer.clone())
         })
