@@ -74,7 +74,15 @@ fn hint(what: &str, errno: i32) -> Option<&'static str> {
         ("create the container's namespaces", libc::ENOSPC) => {
             Some("too many namespaces: raise the limits in /proc/sys/user")
         }
-        ("create the root file system on" | "use the upper directory", libc::EINVAL) => Some(
+        ("change to the AppArmor profile", libc::ENOENT) => Some(
+            "it is not loaded: `apparmor_parser --replace FILE` loads one, `--security-opt apparmor=unconfined` does without",
+        ),
+        (
+            "create the root file system on"
+            | "use the upper directory"
+            | "mount the root file system (in one call)",
+            libc::EINVAL,
+        ) => Some(
             "the store must be on a file system that can be an overlay's upper directory: not overlay, NFS or FUSE",
         ),
         ("stay inside the container with the working directory", _) => {

@@ -13,6 +13,7 @@
 mod sys;
 mod sys_lock;
 
+pub mod apparmor;
 mod capabilities;
 pub mod cgroup;
 mod child;
@@ -41,8 +42,8 @@ pub use launcher::{Child, Fault, Launcher, LauncherOptions, Measured, MonitorPro
 pub use parent::{Parent, Started};
 pub use seccomp::{Profile, ProfileError};
 pub use spec::{
-    Capabilities, Exit, Expected, Ids, Join, Mount, MountSource, Network, Process, Processes,
-    Propagation, Resource, Rlimit, Seccomp, Security, Shared, Spec, Stdio, WindowSize,
+    AppArmor, Capabilities, Exit, Expected, Ids, Join, Mount, MountSource, Network, Process,
+    Processes, Propagation, Resource, Rlimit, Seccomp, Security, Shared, Spec, Stdio, WindowSize,
 };
 
 /// Becomes the zygote if this process was started as one; otherwise returns at once.

@@ -135,6 +135,8 @@ pub struct Process {
     pub capabilities: Capabilities,
     /// Forbids gaining privileges by executing set-user-id programs.
     pub no_new_privileges: bool,
+    /// The AppArmor profile that the program runs in; `None` stays in that of the caller.
+    pub apparmor: Option<AppArmor>,
     /// Limits to set, clamped to this process's hard limits where it may not raise them.
     pub rlimits: Vec<Rlimit>,
 }
@@ -150,9 +152,19 @@ impl Process {
             user: Ids::default(),
             capabilities: Capabilities::DOCKER,
             no_new_privileges: false,
+            apparmor: None,
             rlimits: Vec::new(),
         }
     }
+}
+
+/// A profile of AppArmor's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppArmor {
+    /// Its name; it has to be loaded.
+    pub profile: String,
+    /// Whether the program is not to run without it. Otherwise a profile that is not loaded any more is done without.
+    pub required: bool,
 }
 
 /// Numeric user, group and supplementary groups, as the container sees them.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kiln_runtime::apparmor::State;
 use kiln_runtime::cgroup::Hierarchy;
 use kiln_runtime::emulators;
 use kiln_runtime::probe::{self, Rung};
@@ -68,6 +69,7 @@ pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
         ),
     };
     findings.push(network);
+    findings.push(apparmor());
     findings.push(finding("cgroups", true, &cgroups(&host.cgroups)));
     findings.push(finding("emulators", true, &emulators(settings)));
     if !host.may_raise_limits {
@@ -97,6 +99,28 @@ pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
     });
     super::print_value(args.format.as_deref(), &value, &text)?;
     Ok(u8::from(missing.is_some()))
+}
+
+/// Which profile containers run in.
+fn apparmor() -> Finding {
+    let (good, text) = match State::look() {
+        State::Off => (true, "not in this kernel".to_owned()),
+        State::Closed => (
+            true,
+            "root alone sees the profiles: containers stay in this user's".to_owned(),
+        ),
+        State::NoProfile => (
+            false,
+            "no profile for containers is loaded (docker-default): they are confined by everything else"
+                .to_owned(),
+        ),
+        State::Profile(name) => (true, format!("containers and steps run in `{name}`")),
+    };
+    let text = match Path::new("/sys/fs/selinux/enforce").exists() {
+        true => format!("{text}; SELinux is in force, kiln sets no labels"),
+        false => text,
+    };
+    finding("apparmor", good, &text)
 }
 
 /// Which limits can be set.

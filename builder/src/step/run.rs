@@ -4,12 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{OnceLock, PoisonError};
 
+use kiln_runtime::apparmor::State;
 use kiln_runtime::network::StepNetwork;
 use kiln_runtime::{
-    Capabilities, Child, Exit, Ids, Launcher, Network as Namespace, Process, Seccomp, Security,
-    Spec, Stdio,
+    AppArmor, Capabilities, Child, Exit, Ids, Launcher, Network as Namespace, Process, Seccomp,
+    Security, Spec, Stdio,
 };
 use kiln_store::accounts::{self, Account};
 use kiln_store::{NewTree, Stack};
@@ -140,6 +141,7 @@ impl Engine<'_> {
                 groups: account.groups.clone(),
             },
             rlimits: self.request.ulimits.clone(),
+            apparmor: apparmor(),
             capabilities: if run.insecure {
                 Capabilities::ALL
             } else {
@@ -212,6 +214,16 @@ impl Engine<'_> {
         let directory = self.host.logs.as_ref()?;
         Some(directory.join(format!("step-{number:03}.log")))
     }
+}
+
+/// The machine's profile for containers. Looked for once: a build does not outlive what it finds by much.
+fn apparmor() -> Option<AppArmor> {
+    static FOUND: OnceLock<Option<String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| State::look().choose(None));
+    found.clone().map(|profile| AppArmor {
+        profile,
+        required: false,
+    })
 }
 
 enum RunError {

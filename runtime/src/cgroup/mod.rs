@@ -12,6 +12,9 @@
 pub(crate) mod events;
 mod hierarchy;
 mod limits;
+#[cfg(test)]
+mod tests;
+mod unified;
 
 use std::fs;
 use std::io;
@@ -25,9 +28,6 @@ use serde::{Deserialize, Serialize};
 
 pub use hierarchy::Hierarchy;
 pub use limits::{Controller, Limits};
-
-/// The directory at the root of the v2 hierarchy below which root's cgroups are made.
-const SHARED: &str = "kiln";
 
 /// Why limits can't be set.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +187,7 @@ impl Cgroup {
         let name = controller.name();
         let unified = hierarchy.controllers.iter().any(|known| known == name);
         if let (true, Some(own)) = (unified, &hierarchy.own) {
-            let parent = enabled_parent(hierarchy, own, name)?;
+            let parent = unified::enabled_parent(hierarchy, own, name)?;
             let part = self.part(PartKind::Unified, &parent, name)?;
             return self.write(&part, controller.settings_v2(limits), name);
         }
@@ -487,110 +487,4 @@ fn read_small(directory: &OwnedFd, file: &std::ffi::CStr) -> io::Result<String> 
         Mode::empty(),
     )?;
     io::read_to_string(fs::File::from(file))
-}
-
-/// The v2 cgroup below which a new one can have this controller. A cgroup with processes can't give any to its children, apart
-/// from the root of all: there a directory of ours is used.
-fn enabled_parent(
-    hierarchy: &Hierarchy,
-    own: &Path,
-    controller: &'static str,
-) -> Result<PathBuf, CgroupError> {
-    let real_root = |mount: &&PathBuf| !mount.join("cgroup.type").exists();
-    if let Some(root) = hierarchy.mount.as_ref().filter(real_root) {
-        let shared = root.join(SHARED);
-        let made = enable(root, controller).and_then(|()| match fs::create_dir(&shared) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => enable(&shared, controller),
-        });
-        if made.is_ok() {
-            return Ok(shared);
-        }
-    }
-    match enable(own, controller) {
-        Ok(()) => Ok(own.to_owned()),
-        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
-            Err(CgroupError::Occupied {
-                controller,
-                parent: own.to_owned(),
-            })
-        }
-        Err(source) => Err(CgroupError::File {
-            controller,
-            file: own.join("cgroup.subtree_control"),
-            source,
-        }),
-    }
-}
-
-fn enable(parent: &Path, controller: &str) -> io::Result<()> {
-    let file = parent.join("cgroup.subtree_control");
-    let enabled = fs::read_to_string(&file)?;
-    if enabled.split_whitespace().any(|name| name == controller) {
-        return Ok(());
-    }
-    fs::write(&file, format!("+{controller}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A directory that looks like a v2 cgroup.
-    fn fake(controllers: &str) -> (tempfile::TempDir, Hierarchy) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let own = directory.path().to_owned();
-        for (file, content) in [
-            ("cgroup.type", "domain"),
-            ("cgroup.subtree_control", controllers),
-        ] {
-            fs::write(own.join(file), content).expect("a file");
-        }
-        let hierarchy = Hierarchy {
-            own: Some(own.clone()),
-            mount: Some(own),
-            controllers: controllers.split(' ').map(str::to_owned).collect(),
-            ..Hierarchy::default()
-        };
-        (directory, hierarchy)
-    }
-
-    #[test]
-    fn missing_controllers_are_named_and_the_others_limit() {
-        let (directory, hierarchy) = fake("memory");
-        let limits = Limits {
-            memory: Some(4096),
-            processes: Some(3),
-            ..Limits::default()
-        };
-        let created = Cgroup::create_in(&hierarchy, "one", &limits);
-        let unmet: Vec<_> = created.unmet.iter().map(ToString::to_string).collect();
-        assert_eq!(unmet.len(), 1, "{unmet:?}");
-        assert!(unmet[0].starts_with("no limit of pids: "), "{unmet:?}");
-        let file = directory.path().join("one/memory.max");
-        assert_eq!(fs::read_to_string(file).expect("the limit"), "4096");
-        let cgroup = created.cgroup.expect("a cgroup");
-        assert!(cgroup.membership().expect("it").unified.is_some());
-        let mut handed = Vec::new();
-        for descriptor in cgroup.descriptors() {
-            handed.push(descriptor.try_clone_to_owned().expect("a copy"));
-        }
-        let adopted = Cgroup::adopt(cgroup.record(), &mut handed.into_iter());
-        assert_eq!(adopted.expect("the same").paths(), cgroup.paths());
-    }
-
-    #[test]
-    fn without_any_hierarchy_every_limit_is_named() {
-        let limits = Limits {
-            memory: Some(1),
-            cpu_quota: Some(1),
-            processes: Some(1),
-            ..Limits::default()
-        };
-        let created = Cgroup::create_in(&Hierarchy::default(), "none", &limits);
-        assert!(created.cgroup.is_none());
-        assert_eq!(created.unmet.len(), 3);
-        let nothing = Cgroup::create_in(&Hierarchy::default(), "none", &Limits::default());
-        assert!(nothing.cgroup.is_none() && nothing.unmet.is_empty());
-    }
 }

@@ -7,7 +7,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use super::{Context, Done};
+use super::kernel::QUIET;
+use super::root::detached;
+use super::{Child, Context, Done, resolve};
 use crate::plan::Limit;
 use crate::sys;
 
@@ -56,6 +58,41 @@ pub(super) fn change_directory(path: &CStr) -> Done<'_> {
     rustix::process::chdir(path).doing_to("enter the working directory", path)?;
     sys::process::check_working_directory()
         .doing_to("stay inside the container with the working directory", path)
+}
+
+impl<'a> Child<'a> {
+    /// Tells AppArmor which profile the program is to run in. The file is found in a procfs of our own: what lies below `/proc` of a
+    /// running container may be anything (CVE-2019-16884, CVE-2025-52881).
+    pub(super) fn change_profile(&self, profile: &'a CStr, required: bool) -> Done<'a> {
+        match self.write_profile(profile) {
+            // No such profile, or no AppArmor.
+            Err(Errno::NOENT | Errno::INVAL) if !required => Ok(()),
+            other => other.doing_to("change to the AppArmor profile", profile),
+        }
+    }
+
+    fn write_profile(&self, profile: &CStr) -> Result<(), Errno> {
+        let own;
+        let proc = if let Some(proc) = &self.proc {
+            proc
+        } else {
+            own = detached(c"proc", &[], QUIET)?;
+            &own
+        };
+        let process = rustix::process::getpid().as_raw_nonzero();
+        let open = |file: &str| {
+            let path = format!("{process}/attr/{file}");
+            resolve::beneath(
+                proc.as_fd(),
+                path.as_bytes(),
+                OFlags::WRONLY | OFlags::CLOEXEC,
+            )
+        };
+        // Before 5.8 AppArmor has no directory of its own.
+        let file = open("apparmor/exec").or_else(|_| open("exec"))?;
+        let order = [b"exec ", profile.to_bytes()].concat();
+        rustix::io::write(&file, &order).map(drop)
+    }
 }
 
 /// Scopes need Linux 6.12; without them the host's abstract sockets stay in reach, as with every other engine.

@@ -292,6 +292,7 @@ impl<'a> Child<'a> {
             Operation::Session => confine::start_session(),
             Operation::Limits { limits } => confine::set_limits(limits),
             Operation::Directory { path } => confine::change_directory(path),
+            Operation::AppArmor { profile, required } => self.change_profile(profile, *required),
             Operation::Scope => confine::scope(),
             Operation::NoNewPrivileges => {
                 rustix::thread::set_no_new_privs(true).doing("forbid new privileges")

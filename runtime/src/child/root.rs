@@ -21,10 +21,11 @@ use crate::zygote::place;
 impl<'a> Child<'a> {
     pub(super) fn mount_root(&mut self, overlay: &'a Overlay) -> Done<'a> {
         let root = match self.new_overlay(overlay) {
-            // Before 5.2 there is no fsopen, before 6.5 no way to add layers one by one.
+            // Before 5.2 there is no fsopen, before 6.5 no way to add layers one by one, which overlay says when it is created.
             Err(failure)
                 if failure.errno == Errno::NOSYS
-                    || failure.what == ADD_LAYER && failure.errno == Errno::INVAL =>
+                    || [ADD_LAYER, CREATE].contains(&failure.what)
+                        && failure.errno == Errno::INVAL =>
             {
                 classic_overlay(overlay)?
             }
@@ -108,8 +109,9 @@ pub(crate) fn leave_old_root(covers: bool) -> Result<(), Errno> {
     rustix::process::chdir(c"/")
 }
 
-/// Names the step that tells an old kernel from a real failure.
+/// Name the steps that tell an old kernel from a real failure.
 const ADD_LAYER: &str = "add a layer to the root file system";
+const CREATE: &str = "create the root file system on";
 
 /// Options that every overlay gets, because distributions change the kernel's defaults: no renamed or metadata-only entries, which
 /// would make an upper directory unreadable on its own, and no index, which would tie it to this mount.
@@ -141,7 +143,7 @@ fn configure<'a>(context: &OwnedFd, overlay: &'a Overlay) -> Done<'a> {
     fsconfig_set_string(context, c"upperdir", upper).doing_to("use the upper directory", upper)?;
     let work = overlay.work.as_c_str();
     fsconfig_set_string(context, c"workdir", work).doing_to("use the work directory", work)?;
-    fsconfig_create(context).doing_to("create the root file system on", upper)
+    fsconfig_create(context).doing_to(CREATE, upper)
 }
 
 /// Mounts in one call. All options share one page, which the paths of fifty layers fill: so layers go by the names of links

@@ -15,9 +15,9 @@ use super::policy::{DeviceConfig, HealthConfig, LogDriver, RestartPolicy};
 use super::ports::{ContainerPort, PortMapping};
 use super::shared::{NamespaceMode, SHARED_MEMORY};
 use super::state::{Moment, write_atomically};
-use crate::Propagation;
 use crate::cgroup::Limits;
 use crate::network::Wish;
+use crate::{AppArmor, Propagation};
 
 /// The name of the file.
 const FILE: &str = "config.json";
@@ -83,6 +83,9 @@ pub struct Config {
     /// A system call filter of the user's, in Docker's JSON.
     #[serde(default)]
     pub seccomp_profile: Option<String>,
+    /// Its profile of AppArmor's.
+    #[serde(default)]
+    pub apparmor: Option<AppArmor>,
     /// How large its log may grow.
     pub log: LogLimits,
     /// What becomes of its output.
@@ -377,6 +380,7 @@ pub(crate) mod tests {
             privileged: false,
             seccomp_unconfined: false,
             seccomp_profile: None,
+            apparmor: None,
             log: LogLimits::default(),
             log_driver: LogDriver::default(),
             restart: RestartPolicy::default(),

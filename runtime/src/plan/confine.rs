@@ -100,6 +100,12 @@ impl Confinement<'_> {
         operations.push(Operation::Directory {
             path: c_string("working directory", process.cwd.clone())?,
         });
+        if let Some(apparmor) = process.apparmor.as_ref().filter(|_| sandbox) {
+            operations.push(Operation::AppArmor {
+                profile: c_string("AppArmor profile", apparmor.profile.clone().into_bytes())?,
+                required: apparmor.required,
+            });
+        }
         if self.scoped && sandbox {
             operations.push(Operation::Scope);
         }

@@ -196,6 +196,8 @@ pub(crate) enum Operation {
     Limits { limits: Vec<Limit> },
     /// Goes to the working directory.
     Directory { path: CString },
+    /// Has the program run in a profile of AppArmor's; without `required` only if it is loaded.
+    AppArmor { profile: CString, required: bool },
     /// Puts abstract sockets outside out of reach.
     Scope,
     /// Forbids gaining privileges by exec.
@@ -243,6 +245,7 @@ wire_enum!(Operation {
     27 => Network { namespace },
     28 => HoldRoot { socket },
     29 => Unshare { namespaces },
+    30 => AppArmor { profile, required },
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -349,6 +352,7 @@ impl Operation {
             Self::Limits { .. } => "limits",
             Self::Directory { .. } => "working directory",
             Self::Scope => "landlock",
+            Self::AppArmor { .. } => "apparmor",
             Self::NoNewPrivileges => "no new privileges",
             Self::Filter { .. } => "seccomp",
             Self::Fail { .. } => "a fault",

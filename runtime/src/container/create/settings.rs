@@ -24,7 +24,7 @@ use super::super::shared;
 use super::super::signals::{TERM, parse_signal};
 use super::super::state::Moment;
 use super::{CreateOptions, keeping};
-use crate::{Capabilities, Profile, Spec};
+use crate::{AppArmor, Capabilities, Profile, Spec, apparmor};
 
 /// A container's configuration, but for its volumes, which are still to be made.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(super) fn settle(
     let security = Security::parse(&options.security_opt)?;
     for option in &security.ignored {
         warnings.push(format!(
-            "--security-opt {option} is without effect: kiln applies no AppArmor profiles and SELinux labels"
+            "--security-opt {option} is without effect: SELinux is not in force on this machine"
         ));
     }
     let devices = options
@@ -132,6 +132,7 @@ pub(super) fn settle(
         privileged: options.privileged,
         seccomp_unconfined: security.seccomp_unconfined,
         seccomp_profile: security.seccomp_profile,
+        apparmor: apparmor(security.apparmor, options.privileged)?,
         log,
         log_driver,
         restart,
@@ -352,6 +353,25 @@ fn capabilities(options: &CreateOptions) -> Result<Capabilities> {
     }
 }
 
+/// The profile of AppArmor's: the one that was asked for, else the machine's for containers.
+fn apparmor(asked: Option<String>, privileged: bool) -> Result<Option<AppArmor>> {
+    let state = apparmor::State::look();
+    let named = asked
+        .as_deref()
+        .filter(|name| *name != apparmor::UNCONFINED);
+    if let Some(name) = named.filter(|_| state == apparmor::State::Off) {
+        return Err(Error::Invalid(format!(
+            "--security-opt apparmor={name}: AppArmor is not in force on this machine"
+        )));
+    }
+    let required = named.is_some();
+    if privileged && !required {
+        return Ok(None);
+    }
+    let profile = state.choose(asked.as_deref());
+    Ok(profile.map(|profile| AppArmor { profile, required }))
+}
+
 /// `--security-opt`.
 #[derive(Debug, Default)]
 struct Security {
@@ -359,7 +379,9 @@ struct Security {
     seccomp_unconfined: bool,
     /// Its text.
     seccomp_profile: Option<String>,
-    /// What kiln has no means for.
+    /// A profile by its name, or `unconfined`.
+    apparmor: Option<String>,
+    /// What has no meaning here.
     ignored: Vec<String>,
 }
 
@@ -371,8 +393,8 @@ impl Security {
                 "no-new-privileges" | "no-new-privileges=true" => security.no_new_privileges = true,
                 "no-new-privileges=false" => security.no_new_privileges = false,
                 "seccomp=unconfined" => security.seccomp_unconfined = true,
-                // No profile of these is applied, so there is nothing to take away.
-                "apparmor=unconfined" | "label=disable" => {}
+                // No label is ever set, so there is nothing to take away.
+                "label=disable" => {}
                 "seccomp=default" | "seccomp=builtin" => {}
                 // The command line puts the file's text here.
                 other if other.starts_with("seccomp={") => {
@@ -380,12 +402,20 @@ impl Security {
                     Profile::parse(&profile).map_err(|error| Error::Invalid(error.to_string()))?;
                     security.seccomp_profile = Some(profile);
                 }
-                other if other.starts_with("apparmor=") || other.starts_with("label=") => {
+                other if other.starts_with("apparmor=") => {
+                    security.apparmor = Some(other["apparmor=".len()..].to_owned());
+                }
+                other if other.starts_with("label=") => {
+                    if Path::new(SELINUX).exists() {
+                        return Err(Error::Invalid(format!(
+                            "--security-opt {option}: SELinux is in force, and kiln sets no labels; `label=disable` does without"
+                        )));
+                    }
                     security.ignored.push(option.clone());
                 }
                 _ => {
                     return Err(Error::Invalid(format!(
-                        "invalid --security-opt: \"{option}\": `no-new-privileges`, `seccomp=unconfined` and `seccomp=FILE` are known"
+                        "invalid --security-opt: \"{option}\": `no-new-privileges`, `seccomp=unconfined`, `seccomp=FILE` and `apparmor=PROFILE` are known"
                     )));
                 }
             }

@@ -120,6 +120,7 @@ fn first_process(config: &Config) -> Process {
         },
         capabilities: Capabilities(settings.capabilities),
         no_new_privileges: settings.no_new_privileges,
+        apparmor: config.apparmor.clone(),
         rlimits: rlimits(&settings.rlimits),
     }
 }
@@ -152,6 +153,7 @@ pub(super) fn exec_join(
                 Capabilities(config.process.capabilities)
             },
             no_new_privileges: config.process.no_new_privileges && !request.privileged,
+            apparmor: config.apparmor.clone(),
             rlimits: rlimits(&config.process.rlimits),
         },
         security: if privileged {
