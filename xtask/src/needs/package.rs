@@ -38,7 +38,7 @@ const PACKAGES: &[Package] = &[
         name: "mmdebstrap",
         present: || has("mmdebstrap"),
         why: "makes the Debian base image",
-        tasks: &[For::Demo, For::Test],
+        tasks: ALL,
     },
     Package {
         name: "apache2-utils",
@@ -80,6 +80,24 @@ const PACKAGES: &[Package] = &[
         name: "strace",
         present: || has("strace"),
         why: "tests that watch system calls",
+        tasks: TESTS,
+    },
+    Package {
+        name: "qemu-system-x86",
+        present: || !cfg!(target_arch = "x86_64") || has("qemu-system-x86_64"),
+        why: "a virtual machine with another kernel",
+        tasks: TESTS,
+    },
+    Package {
+        name: "apparmor",
+        present: || has("apparmor_parser"),
+        why: "loads a profile in that machine",
+        tasks: TESTS,
+    },
+    Package {
+        name: "e2fsprogs",
+        present: || has("mkfs.ext4"),
+        why: "the file system of that machine",
         tasks: TESTS,
     },
     Package {
