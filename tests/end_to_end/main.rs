@@ -45,6 +45,7 @@ mod output_images;
 mod outputs;
 mod progress;
 mod prune;
+mod races;
 mod registry;
 mod reproducible;
 mod resumed;
