@@ -14,13 +14,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use xtask::busybox;
 use xtask::console::{Outcome, Session};
 use xtask::identity::{Identity, TEST_USER};
 use xtask::interrupt;
-use xtask::kiln::Kiln;
 use xtask::program::{self, SYSTEM_PATH};
-use xtask::scratch::Scratch;
 
 /// What one session's binary, store and files take at most.
 const ROOM: u64 = 1 << 30;
@@ -110,20 +107,18 @@ fn play(path: &Path, identity: &Identity) {
 
 /// A directory, a store with the image `base`, and a `docker` that is kiln.
 struct Stage {
-    kiln: Kiln,
-    identity: Identity,
     programs: PathBuf,
     directory: PathBuf,
-    _scratch: Scratch,
+    ground: xtask::stage::Stage,
 }
 
 impl Stage {
     fn new(identity: &Identity) -> Self {
         let fallback = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let scratch = Scratch::new("kiln-alias", identity, ROOM, fallback).unwrap();
-        let binary = std::env::var_os("KILN_TEST_BINARY");
-        let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_kiln").into());
-        let kiln = Kiln::install(Path::new(&binary), &scratch, identity).unwrap();
+        let built = env!("CARGO_BIN_EXE_kiln");
+        let ground = xtask::stage::Stage::new("kiln-alias", identity, ROOM, fallback, built);
+        let ground = ground.unwrap();
+        let (kiln, scratch) = (ground.kiln(), ground.scratch());
         let programs = scratch.directory("programs").unwrap();
         let script = format!(
             "#!/bin/sh\nexec {} --root {} \"$@\"\n",
@@ -133,32 +128,19 @@ impl Stage {
         std::fs::write(programs.join("docker"), script).unwrap();
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(programs.join("docker"), executable).unwrap();
-        let base = scratch.directory("base").unwrap();
-        busybox::write(&base).unwrap();
-        kiln.run(&["build", "--tag", "base", base.to_str().unwrap()])
-            .unwrap();
+        ground.busybox("base").unwrap();
         let directory = scratch.directory("work").unwrap();
         Self {
-            kiln,
-            identity: identity.clone(),
             programs,
             directory,
-            _scratch: scratch,
+            ground,
         }
     }
 
     fn shell(&self) -> Command {
-        let mut shell = self.identity.command("sh");
+        let mut shell = self.ground.identity().command("sh");
         shell.env("PATH", format!("{}:{SYSTEM_PATH}", self.programs.display()));
         shell.current_dir(&self.directory);
         shell
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if let Err(error) = self.kiln.remove_containers() {
-            println!("cannot remove the containers: {error:#}");
-        }
     }
 }

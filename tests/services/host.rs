@@ -5,13 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use xtask::debian;
 use xtask::docker_registry::free_address;
 use xtask::identity::Identity;
-use xtask::kiln::Kiln;
 use xtask::process::{self, Finished};
 use xtask::program;
-use xtask::scratch::Scratch;
+use xtask::stage::Stage;
 
 /// What the largest image takes with what it is built from, with reserve.
 const ROOM: u64 = 4 << 30;
@@ -35,51 +33,32 @@ pub fn lacking() -> Option<&'static str> {
 
 /// One user's kiln, with the image `debian` in its store.
 pub struct Host {
-    kiln: Kiln,
-    identity: Identity,
-    scratch: Scratch,
+    stage: Stage,
 }
 
 impl Host {
     /// Makes the base image.
     pub fn new(identity: &Identity) -> Self {
         let fallback = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let scratch = Scratch::new("kiln-services", identity, ROOM, fallback).unwrap();
-        let binary = std::env::var_os("KILN_TEST_BINARY");
-        let binary = binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_kiln").into());
-        let kiln = Kiln::install(Path::new(&binary), &scratch, identity).unwrap();
-        let host = Self {
-            kiln,
-            identity: identity.clone(),
-            scratch,
-        };
-        let tarball = debian::tarball(fallback).unwrap();
-        let context = host.scratch.directory("debian").unwrap();
-        std::fs::copy(tarball.path, context.join("rootfs.tar")).unwrap();
-        let dockerfile = context.join("Dockerfile");
-        std::fs::write(
-            &dockerfile,
-            "FROM scratch\nADD rootfs.tar /\nCMD [\"bash\"]\n",
-        )
-        .unwrap();
-        identity.take(&dockerfile).unwrap();
-        host.ok(&["build", "--tag", "debian", context.to_str().unwrap()]);
-        host
+        let built = env!("CARGO_BIN_EXE_kiln");
+        let stage = Stage::new("kiln-services", identity, ROOM, fallback, built).unwrap();
+        stage.debian("debian", fallback).unwrap();
+        Self { stage }
     }
 
     /// Runs a command of kiln's that has to succeed; returns its output.
     pub fn ok(&self, arguments: &[&str]) -> String {
-        self.kiln.run(arguments).unwrap().stdout
+        self.stage.kiln().run(arguments).unwrap().stdout
     }
 
     /// Runs a command of kiln's that may fail.
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        self.kiln.capture(arguments).unwrap()
+        self.stage.kiln().capture(arguments).unwrap()
     }
 
     /// Builds `fixtures/applications/NAME` under that name.
     pub fn build(&self, name: &str) -> Image<'_> {
-        let context = self.scratch.path().join(name);
+        let context = self.stage.scratch().path().join(name);
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("fixtures/applications")
             .join(name);
@@ -87,7 +66,11 @@ impl Host {
         process::run(copy.arg("-R").arg(fixture).arg(&context), LIMIT).unwrap();
         let mut own = Command::new("chown");
         own.arg("-R")
-            .arg(format!("{}:{}", self.identity.uid, self.identity.gid))
+            .arg(format!(
+                "{}:{}",
+                self.stage.identity().uid,
+                self.stage.identity().gid
+            ))
             .arg(&context);
         process::run(&mut own, LIMIT).unwrap();
         self.ok(&[
@@ -134,14 +117,6 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        if let Err(error) = self.kiln.remove_containers() {
-            println!("cannot remove the containers: {error:#}");
-        }
-    }
-}
-
 /// An image that goes, with its layers, when its test is over.
 pub struct Image<'a> {
     host: &'a Host,
@@ -152,7 +127,7 @@ pub struct Image<'a> {
 impl Drop for Image<'_> {
     fn drop(&mut self) {
         // A failed test has left containers of the image.
-        let _ = self.host.kiln.remove_containers();
+        let _ = self.host.stage.kiln().remove_containers();
         let removed = self.host.run(&["rmi", "--force", &self.name]);
         if !removed.status.success() {
             println!("cannot remove the image {}: {}", self.name, removed.stderr);

@@ -75,6 +75,14 @@ impl Kiln {
         remove_tree(&self.root, &self.identity)
     }
 
+    /// Takes what the store has outside of its files from the machine: containers, then the bridges and rules of networks, those of
+    /// build steps included.
+    pub fn clear(&self) -> Result<()> {
+        let containers = self.remove_containers();
+        let networks = self.remove_networks();
+        containers.and(networks)
+    }
+
     /// Ends and removes every container of the store, whatever happened before.
     pub fn remove_containers(&self) -> Result<()> {
         if !self.root.join("containers").exists() {
@@ -97,7 +105,7 @@ impl Kiln {
                 removed.stderr
             );
         }
-        self.remove_networks()
+        Ok(())
     }
 
     /// Takes the bridges of the store out of the machine.

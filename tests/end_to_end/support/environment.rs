@@ -4,12 +4,12 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use xtask::busybox;
 use xtask::docker_registry::{DockerRegistry, Login};
 use xtask::identity::Identity;
 use xtask::kiln::Kiln;
 use xtask::process::Finished;
 use xtask::scratch::Scratch;
+use xtask::stage::Stage;
 
 /// What one scenario's binary, store and registry take at most.
 const ROOM: u64 = 1 << 30;
@@ -22,45 +22,37 @@ pub const BASE: &str = "base";
 pub struct TestEnv {
     // Fields end in this order: the registry before the directory it works in.
     registry: OnceCell<DockerRegistry>,
-    kiln: Kiln,
-    identity: Identity,
     context: PathBuf,
-    scratch: Scratch,
+    stage: Stage,
 }
 
 impl TestEnv {
     /// Makes the environment and the base image in its store.
     pub fn new(identity: &Identity) -> Self {
         let fallback = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let scratch = Scratch::new("kiln-test", identity, ROOM, fallback).unwrap();
-        let kiln = Kiln::install(&binary(), &scratch, identity).unwrap();
-        let context = scratch.directory("context").unwrap();
-        let env = Self {
+        let built = env!("CARGO_BIN_EXE_kiln");
+        let stage = Stage::new("kiln-test", identity, ROOM, fallback, built).unwrap();
+        stage.busybox(BASE).unwrap();
+        Self {
             registry: OnceCell::new(),
-            kiln,
-            identity: identity.clone(),
-            context,
-            scratch,
-        };
-        let directory = env.scratch.directory("base").unwrap();
-        busybox::write(&directory).unwrap();
-        env.ok(&["build", "--tag", BASE, directory.to_str().unwrap()]);
-        env
+            context: stage.scratch().directory("context").unwrap(),
+            stage,
+        }
     }
 
     /// Who the scenario is played as.
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        self.stage.identity()
     }
 
     /// The binary and its store.
     pub fn kiln(&self) -> &Kiln {
-        &self.kiln
+        self.stage.kiln()
     }
 
     /// A directory that goes away with the environment and belongs to its user.
     pub fn scratch(&self) -> &Scratch {
-        &self.scratch
+        self.stage.scratch()
     }
 
     /// The build context.
@@ -73,17 +65,17 @@ impl TestEnv {
         let path = self.context.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
-        self.identity.take(&path).unwrap();
+        self.identity().take(&path).unwrap();
     }
 
     /// Runs a command of kiln's.
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        self.kiln.capture(arguments).unwrap()
+        self.kiln().capture(arguments).unwrap()
     }
 
     /// Runs a command of kiln's that has to succeed; returns its output.
     pub fn ok(&self, arguments: &[&str]) -> String {
-        self.kiln.run(arguments).unwrap().stdout
+        self.kiln().run(arguments).unwrap().stdout
     }
 
     /// Runs a command of kiln's that has to fail; returns its error output.
@@ -139,8 +131,8 @@ impl TestEnv {
 
     /// A registry of its own, which asks for `login` if there is one.
     pub fn another_registry(&self, name: &str, login: Option<&Login>) -> DockerRegistry {
-        let directory = self.scratch.directory(name).unwrap();
-        DockerRegistry::start(&self.identity, &directory, login).unwrap()
+        let directory = self.scratch().directory(name).unwrap();
+        DockerRegistry::start(self.identity(), &directory, login).unwrap()
     }
 
     /// The name of an image in the environment's registry.
@@ -150,14 +142,14 @@ impl TestEnv {
 
     /// Another program, run by the scenario's user.
     pub fn program(&self, name: &str) -> Command {
-        self.identity.command(xtask::program::find(name).unwrap())
+        self.identity().command(xtask::program::find(name).unwrap())
     }
 
     /// Asserts that nothing the scenario started is still there, but for the registry.
     pub fn assert_quiet(&self) {
         let own = self.registry.get().map(DockerRegistry::process_id);
         let left: Vec<_> = self
-            .scratch
+            .scratch()
             .processes()
             .into_iter()
             .filter(|pid| Some(*pid) != own)
@@ -165,23 +157,6 @@ impl TestEnv {
         let names: Vec<_> = left.iter().map(|pid| name_of(*pid)).collect();
         assert!(left.is_empty(), "processes are left: {names:?}");
     }
-}
-
-impl Drop for TestEnv {
-    fn drop(&mut self) {
-        if let Err(error) = self.kiln.remove_containers() {
-            eprintln!(
-                "cannot remove the containers of {}: {error:#}",
-                self.kiln.root().display()
-            );
-        }
-    }
-}
-
-/// The binary under test: the workspace's own, or the one that the environment names.
-fn binary() -> PathBuf {
-    std::env::var_os("KILN_TEST_BINARY")
-        .map_or_else(|| env!("CARGO_BIN_EXE_kiln").into(), PathBuf::from)
 }
 
 fn name_of(pid: u32) -> String {

@@ -155,6 +155,14 @@ impl Ground {
     }
 }
 
+impl Drop for Ground {
+    fn drop(&mut self) {
+        if let Err(error) = self.kiln.clear() {
+            eprintln!("cannot clear the store of the row: {error:#}");
+        }
+    }
+}
+
 /// The base image and what it was made of.
 #[derive(Debug)]
 pub struct Base {

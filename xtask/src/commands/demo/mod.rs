@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<()> {
     let done = all(&scratch, &identity, &kiln, &mut report);
     report.print();
     // Containers outlive the commands that start them, so they are ended first, in any case.
-    let removed = kiln.remove_containers();
+    let removed = kiln.clear();
     done?;
     removed?;
     println!("demo as {}: passed", identity.name);
