@@ -3,6 +3,7 @@
 // The lint's own exception for tests does not reach helpers of integration tests.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod fuzz;
 mod pushes;
 mod reads;
 #[path = "../support/mod.rs"]

@@ -109,6 +109,28 @@ pub const PARTS: &[Part] = &[
         ignored: true,
         amount: Some((SECONDS_VARIABLE, 180)),
     },
+    Part {
+        name: "fuzz-store",
+        about: "changed names of images, manifests, configurations and layers, for two minutes each",
+        budget: minutes(30),
+        package: "kiln-store",
+        target: &["--test", "fuzz"],
+        test: "",
+        release: false,
+        ignored: false,
+        amount: Some((SECONDS_VARIABLE, 120)),
+    },
+    Part {
+        name: "fuzz-registry",
+        about: "pulls and pushes whose answers are changed, for two minutes",
+        budget: minutes(30),
+        package: "kiln-registry",
+        target: &["--test", "scripted"],
+        test: "fuzz",
+        release: false,
+        ignored: false,
+        amount: Some((SECONDS_VARIABLE, 120)),
+    },
 ];
 
 impl Part {
