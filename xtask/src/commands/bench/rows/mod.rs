@@ -4,6 +4,7 @@
 //! (an empty store, scratch space, a registry when asked for), and returns lines: each holds kiln's figure, its peers' from
 //! interleaved rounds ([`Contest`](super::contest::Contest) plays them), and the target.
 
+mod apt;
 mod binary;
 mod copy;
 mod files;
@@ -60,6 +61,7 @@ pub const ROWS: &[Row] = &[
     launch::ROW,
     steps::ROW,
     files::ROW,
+    apt::ROW,
     layer::ROW,
     pull::ROW,
     push::ROW,
