@@ -29,16 +29,7 @@ async fn passwords() {
     let name = reference(&registry.name("p:1"));
     let host = registry.address.clone();
 
-    let error = pull(
-        &client(),
-        &store,
-        &name,
-        &Platform::host(),
-        &PullOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap_err();
+    let error = pull_into(&client(), &store, &name).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -58,16 +49,7 @@ async fn passwords() {
 
     let right = client_as(&host, "alice", "secret");
     right.check_login(&host).await.unwrap();
-    pull(
-        &right,
-        &store,
-        &name,
-        &Platform::host(),
-        &PullOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    pull_into(&right, &store, &name).await.unwrap();
     let pushed = push(
         &right,
         &store,

@@ -19,7 +19,9 @@ use kiln_registry::{
 use kiln_store::{Digest, Index, ManifestKind, Platform};
 use support::docker_registry::DockerRegistry;
 use support::image::TestImage;
-use support::{client, client_as, has, ignore, reference, run, scratch, store};
+use support::{
+    client, client_as, has, ignore, pull_into, push_from, reference, run, scratch, store,
+};
 
 /// Puts an image into a registry with skopeo.
 fn skopeo_push(registry: &DockerRegistry, image: &TestImage, name: &str) {

@@ -14,16 +14,7 @@ async fn pulls_what_skopeo_pushed() {
     let name = reference(&registry.name("team/app:1"));
     let before = registry.requests().len();
 
-    let pulled = pull(
-        &client(),
-        &store,
-        &name,
-        &Platform::host(),
-        &PullOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    let pulled = pull_into(&client(), &store, &name).await.unwrap();
     assert_eq!(pulled.digest, image.digest());
     assert_eq!(pulled.image.manifest_bytes, image.manifest);
     assert_eq!(pulled.image.config_bytes, image.config);
@@ -38,16 +29,7 @@ async fn pulls_what_skopeo_pushed() {
     assert_eq!(store.resolve(&name).unwrap(), Some(image.digest()));
 
     // Again: one HEAD, nothing moves.
-    let again = pull(
-        &client(),
-        &store,
-        &name,
-        &Platform::host(),
-        &PullOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    let again = pull_into(&client(), &store, &name).await.unwrap();
     assert_eq!(
         (
             again.traffic.requests,
@@ -62,16 +44,7 @@ async fn pulls_what_skopeo_pushed() {
     other.layers.truncate(4);
     skopeo_push(&registry, &other, "team/app:2");
     let name = reference(&registry.name("team/app:2"));
-    let pulled = pull(
-        &client(),
-        &store,
-        &name,
-        &Platform::host(),
-        &PullOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    let pulled = pull_into(&client(), &store, &name).await.unwrap();
     assert_eq!((pulled.layers_fetched, pulled.layers_skipped), (1, 3));
     assert_eq!(
         pulled.traffic.requests, 3,

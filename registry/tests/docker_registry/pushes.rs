@@ -12,32 +12,14 @@ async fn pushes_what_skopeo_reads_and_counts_requests() {
     let root = scratch();
     let store = store(root.path());
     let name = reference(&registry.name("from/app:1"));
-    pull(
-        &client(),
-        &store,
-        &name,
-        &Platform::host(),
-        &PullOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    pull_into(&client(), &store, &name).await.unwrap();
 
     // To another registry: everything is new there.
     let Some(target) = DockerRegistry::start() else {
         return;
     };
     let to = reference(&target.name("to/app:1"));
-    let pushed = push(
-        &client(),
-        &store,
-        &image.digest(),
-        &to,
-        &PushOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    let pushed = push_from(&client(), &store, &image, &to).await.unwrap();
     assert_eq!((pushed.sent, pushed.mounted, pushed.skipped), (4, 0, 0));
     assert_eq!(pushed.digest, image.digest());
     assert_eq!(skopeo_digest(&target, "to/app:1"), image.digest());
@@ -65,46 +47,19 @@ async fn pushes_what_skopeo_reads_and_counts_requests() {
     );
 
     // The same again: one request. Another tag: three. Both at once would be four.
-    let again = push(
-        &client(),
-        &store,
-        &image.digest(),
-        &to,
-        &PushOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    let again = push_from(&client(), &store, &image, &to).await.unwrap();
     assert_eq!(
         (again.traffic.requests, again.traffic.sent, again.skipped),
         (1, 0, 4)
     );
     let retag = reference(&target.name("to/app:2"));
-    let again = push(
-        &client(),
-        &store,
-        &image.digest(),
-        &retag,
-        &PushOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    let again = push_from(&client(), &store, &image, &retag).await.unwrap();
     assert_eq!((again.traffic.requests, again.sent), (3, 0));
     assert_eq!(skopeo_digest(&target, "to/app:2"), image.digest());
 
     // To another repository of a registry that is known to hold the layers: mounts, no bytes.
     let other = reference(&target.name("other/app:1"));
-    let mounted = push(
-        &client(),
-        &store,
-        &image.digest(),
-        &other,
-        &PushOptions::default(),
-        &ignore,
-    )
-    .await
-    .unwrap();
+    let mounted = push_from(&client(), &store, &image, &other).await.unwrap();
     assert_eq!(
         (mounted.sent, mounted.mounted, mounted.skipped),
         (1, 3, 0),
@@ -140,27 +95,9 @@ async fn one_request_for_a_present_layer_two_for_a_new_one() {
         let image = TestImage::new(40, &sizes[..layers]);
         skopeo_push(&registry, &image, &format!("a:{layers}"));
         let name = reference(&registry.name(&format!("a:{layers}")));
-        pull(
-            &client,
-            &store,
-            &name,
-            &Platform::host(),
-            &PullOptions::default(),
-            &ignore,
-        )
-        .await
-        .unwrap();
+        pull_into(&client, &store, &name).await.unwrap();
         let to = reference(&target.name("a:latest"));
-        let pushed = push(
-            &client,
-            &store,
-            &image.digest(),
-            &to,
-            &PushOptions::default(),
-            &ignore,
-        )
-        .await
-        .unwrap();
+        let pushed = push_from(&client, &store, &image, &to).await.unwrap();
         requests.push(pushed.traffic.requests);
     }
     // Second push: 2 HEADs, configuration 2, 4 layers there, 2 new ones, manifest.
