@@ -70,8 +70,9 @@ impl Kiln {
         process::run(&mut self.command(arguments), LIMIT)
     }
 
-    /// Deletes the store as its owner would, with `rm`.
+    /// Deletes the store as its owner would, with `rm`; its bridges, which no file is, go first.
     pub fn delete_store(&self) -> Result<()> {
+        self.remove_networks()?;
         remove_tree(&self.root, &self.identity)
     }
 
