@@ -16,6 +16,7 @@ use kiln_store::{
     Store, media_type,
 };
 use support::{Random, store};
+use tar::EntryType as Type;
 
 /// How long each test takes, unless the soak says otherwise.
 const SECONDS: u64 = 1;
@@ -160,7 +161,7 @@ fn manifests_and_configurations() {
 /// A tar with some of everything.
 fn archive() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    let mut add = |kind: tar::EntryType, name: &str, link: Option<&str>, content: &[u8]| {
+    let mut add = |kind: Type, name: &str, link: Option<&str>, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_mode(0o755);
@@ -170,7 +171,6 @@ fn archive() -> Vec<u8> {
             None => builder.append_data(&mut header, name, content).unwrap(),
         }
     };
-    use tar::EntryType as Type;
     add(Type::Directory, "dir/", None, b"");
     add(Type::Regular, "dir/file", None, b"content of a file\n");
     add(Type::Symlink, "way", Some("dir"), b"");

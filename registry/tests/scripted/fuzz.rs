@@ -14,8 +14,8 @@ const SECONDS: u64 = 2;
 /// One pull or push takes milliseconds; a client that waits longer waits for ever.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const STATUSES: [u16; 18] = [
-    100, 200, 201, 202, 204, 206, 301, 304, 307, 400, 401, 403, 404, 405, 416, 429, 500, 503,
+const STATUSES: [u16; 17] = [
+    200, 201, 202, 204, 206, 301, 304, 307, 400, 401, 403, 404, 405, 416, 429, 500, 503,
 ];
 
 /// What a header or a document may hold, whole or as a piece of it.
