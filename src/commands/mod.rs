@@ -259,6 +259,9 @@ fn waited(traffic: &kiln_registry::Traffic) -> String {
     format!("; waited {waited} for the registry's limits")
 }
 
+/// What registries say of content that is not what its name says (distribution-spec, Error Codes).
+const DIGEST_INVALID: &str = "DIGEST_INVALID";
+
 /// A failure of a registry, with what probably helps.
 fn registry_failure(
     error: kiln_registry::Error,
@@ -266,7 +269,13 @@ fn registry_failure(
 ) -> CommandError {
     let unauthorized = matches!(error, kiln_registry::Error::Unauthorized { .. });
     let limited = matches!(error, kiln_registry::Error::RateLimited { .. });
+    let is_damaged = error.to_string().contains(DIGEST_INVALID);
     let failure = CommandError::from(error);
+    if is_damaged {
+        return failure.hint(
+            "the store's copy may be damaged: `kiln verify --repair` finds and mends what is",
+        );
+    }
     if limited {
         return failure.hint("`--max-wait TIME` allows a longer wait");
     }

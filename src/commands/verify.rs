@@ -244,7 +244,7 @@ fn summarize(
     ));
     if report.unchecked_layers > 0 {
         output::talk(&format!(
-            "{} pulled layers have nothing to be compared with, because their compressed form was pruned: `kiln pull` brings it back",
+            "{} pulled layers have nothing to be compared with, because their compressed form was pruned or is damaged: `kiln pull` brings it back",
             report.unchecked_layers
         ));
     }

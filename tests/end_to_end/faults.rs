@@ -15,6 +15,7 @@ scenarios!(
     a_clock_that_jumps,
     a_read_only_store,
     a_full_disk,
+    content_that_is_damaged,
 );
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -280,4 +281,58 @@ fn a_full_disk(env: &TestEnv) {
         "{}",
         finished.stderr
     );
+}
+
+/// The message says what to do, and after that the same command works.
+fn content_that_is_damaged(env: &TestEnv) {
+    let app = env.remote("app:1");
+    env.image(&app, DOCKERFILE);
+    env.ok(&["push", &app]);
+    env.kiln().delete_store().unwrap();
+    env.ok(&["pull", &app]);
+    let blobs = env.kiln().root().join("blobs/sha256");
+    let mut sizes: Vec<_> = std::fs::read_dir(&blobs)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.metadata().unwrap().len(), entry.path()))
+        .collect();
+    sizes.sort();
+    let spoil = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let manifest = env.ok(&["images", "--digests", "--format", "{{.Digest}}", &app]);
+    let manifest = manifest.trim().trim_start_matches("sha256:");
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--pull",
+        "never",
+        &app,
+        "sh",
+        "-c",
+        "ls /made | wc -l",
+    ];
+    spoil(&blobs.join(manifest));
+    for words in ["is damaged", "has no content"] {
+        let said = env.fails(&run);
+        let is_named = said.contains(manifest) && said.contains("pull or build the image again");
+        assert!(is_named && said.contains(words), "{said}");
+    }
+    env.ok(&["pull", &app]);
+    assert_eq!(env.ok(&run), "50\n");
+
+    // Compressed layers are sent as they are: the registry sees the damage.
+    let (_, layer) = sizes.last().unwrap();
+    spoil(layer);
+    let other = env.another_registry("other", None);
+    let copy = format!("{}/app:1", other.host());
+    env.ok(&["tag", &app, &copy]);
+    let said = env.fails(&["push", &copy]);
+    assert!(said.contains("`kiln verify --repair`"), "{said}");
+    env.ok(&["verify", "--repair"]);
+    env.ok(&["push", &copy]);
 }

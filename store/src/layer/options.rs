@@ -49,6 +49,9 @@ pub struct Limits {
     pub entries: u64,
     /// Components of one path.
     pub depth: usize,
+    /// Bytes of names and lists that have to be remembered until the end: those of directories, of hard links into lower layers, of what
+    /// cannot be set.
+    pub remembered: u64,
     /// Uncompressed bytes for each compressed one, looked at once an archive passes [`Limits::RATIO_FROM`].
     pub ratio: u64,
 }
@@ -65,6 +68,7 @@ impl Default for Limits {
             bytes: 256 << 30,
             entries: 10_000_000,
             depth: 512,
+            remembered: 256 << 20,
             ratio: 400,
         }
     }

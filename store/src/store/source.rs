@@ -8,6 +8,7 @@
 //! lock alone.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -59,8 +60,9 @@ impl Store {
         let path = self.root().join(SOURCES).join(kind).join(name);
         loop {
             fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-            let Ok(lock) = File::open(&path) else {
-                continue;
+            let lock = match File::open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened.map_err(Error::io("open", &path))?,
             };
             match flock(&lock, FlockOperation::LockShared) {
                 Err(Errno::INTR) => continue,

@@ -14,6 +14,7 @@ const LIMITS: Limits = Limits {
     bytes: 8 << 20,
     entries: 2000,
     depth: 64,
+    remembered: 1 << 20,
     ratio: 1000,
 };
 

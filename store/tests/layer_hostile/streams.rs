@@ -109,6 +109,9 @@ fn a_reader_that_fails_says_why() {
     }
 }
 
+/// Adds the entry of a number.
+type Shape<'a> = &'a dyn Fn(&mut Tar, usize);
+
 #[test]
 fn bombs() {
     let trap = Trap::new();
@@ -161,6 +164,32 @@ fn bombs() {
         },
     );
     assert!(message.contains("depth"), "{message}");
+    // Names, links to nowhere and lists that would have to be kept until the end.
+    let remembered = Limits {
+        remembered: 3000,
+        ..Limits::default()
+    };
+    let list = [&[2, 0, 0, 0][..], &[7; 900]].concat();
+    let shapes: [Shape<'_>; 4] = [
+        &|t, number| {
+            t.directory(&format!("{}{number}/", "n".repeat(90)), 0o755);
+        },
+        &|t, number| {
+            t.file(&format!("{}{number}/x", "n".repeat(90)), "x");
+        },
+        &|t, number| {
+            t.hard_link(&format!("{}{number}", "n".repeat(90)), "nowhere");
+        },
+        &|t, number| {
+            t.pax(&[("SCHILY.xattr.system.posix_acl_default", &list)]);
+            t.directory(&format!("d{number}/"), 0o755);
+        },
+    ];
+    for shape in shapes {
+        let many = tar(|t| (0..40).for_each(|number| shape(t, number)));
+        let message = take(&many.end(), &remembered);
+        assert!(message.contains("remembered"), "{message}");
+    }
     let hollow = tar(|t| {
         t.pax(&[
             ("GNU.sparse.map", b"0,1"),

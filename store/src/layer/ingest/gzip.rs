@@ -17,6 +17,8 @@ const HEADER_CHECKSUM: u8 = 1 << 1;
 const EXTRA: u8 = 1 << 2;
 const NAME: u8 = 1 << 3;
 const COMMENT: u8 = 1 << 4;
+/// A file's name and path fit; nobody writes more.
+const MAX_TEXT: usize = 64 << 10;
 /// Flags that say nothing yet, so that what follows could not be read.
 const RESERVED: u8 = 0b1110_0000;
 
@@ -167,7 +169,13 @@ impl<R: BufRead> Header<'_, R> {
             }
         }
         for text in [NAME, COMMENT] {
-            while flags & text != 0 && self.bytes::<1>()? != [0] {}
+            let mut length = 0;
+            while flags & text != 0 && self.bytes::<1>()? != [0] {
+                length += 1;
+                if length > MAX_TEXT {
+                    return Err(damaged("invalid gzip header"));
+                }
+            }
         }
         if flags & HEADER_CHECKSUM != 0 {
             let expected = self.checksum.sum() as u16;

@@ -11,6 +11,7 @@
 
 mod archive;
 mod content;
+mod excuse;
 mod gzip;
 mod names;
 mod pax;

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::archive::{Archive, ArchiveEntry, EntryKind};
 use super::content::write_piece;
+use super::excuse::excuse;
 use super::names::{Purpose, clean};
 use super::places::{Made, Places};
 use crate::OverlayXattrs;
@@ -40,6 +41,8 @@ pub(super) struct Unpacker {
     /// Bytes of files so far, as unpacked.
     bytes: u64,
     entries: u64,
+    /// Bytes of what is kept in memory until the end.
+    remembered: u64,
     implied: BTreeSet<Vec<u8>>,
     hides_all: bool,
     times: BTreeMap<Vec<u8>, Time>,
@@ -56,6 +59,7 @@ impl Unpacker {
             limits,
             bytes: 0,
             entries: 0,
+            remembered: 0,
             implied: BTreeSet::from([Vec::new()]),
             hides_all: false,
             times: BTreeMap::from([(Vec::new(), IMPLIED_TIME)]),
@@ -77,10 +81,30 @@ impl Unpacker {
                     self.limits.entries,
                 ));
             }
+            let path = entry.path.clone();
+            let left_out = self.left_out.len();
             self.entry(entry, &mut archive)?;
+            let left_out = self.left_out[left_out..].iter();
+            let bytes = left_out
+                .map(|left| left.path.0.len() + left.what.len())
+                .sum();
+            self.remember(&path, bytes)?;
         }
         let source = archive.finish()?;
         Ok((self.finish()?, source))
+    }
+
+    /// Counts what has to be kept in memory until the end, of which an archive may not ask for any amount.
+    fn remember(&mut self, entry: &[u8], bytes: usize) -> Result<()> {
+        self.remembered = self.remembered.saturating_add(bytes as u64);
+        if self.remembered > self.limits.remembered {
+            return Err(limit(
+                entry,
+                "what has to be remembered of its directories and links",
+                self.limits.remembered,
+            ));
+        }
+        Ok(())
     }
 
     /// Times of directories come last, as every entry made in one changes it, and so does what a directory hands down.
@@ -172,6 +196,7 @@ impl Unpacker {
         let mut made = Vec::new();
         let real = self.places.open(entry, directory, &mut made)?;
         for Made { path, is_fresh } in made {
+            self.remember(entry, 2 * path.len())?;
             self.times.insert(path.clone(), IMPLIED_TIME);
             self.links.remove(&path);
             if !is_fresh {
@@ -219,7 +244,9 @@ impl Unpacker {
         let held =
             beneath::open(self.places.here(), &place.name, beneath::DIRECTORY).map_err(failed)?;
         let mut attributes = attributes(entry);
+        self.remember(&entry.path, place.path.len())?;
         if let Some(acl) = attributes.take_default_acl() {
+            self.remember(&entry.path, place.path.len() + acl.len())?;
             self.default_acls.insert(place.path.clone(), acl);
         }
         attributes.set_on_open(
@@ -338,6 +365,7 @@ impl Unpacker {
             _ => {
                 self.clear(place)?;
                 let target = self.links.get(&target.path).cloned().unwrap_or(target.path);
+                self.remember(&entry.path, place.path.len() + target.len())?;
                 self.links.insert(place.path.clone(), target);
                 Ok(())
             }
@@ -465,30 +493,5 @@ fn limit(entry: &[u8], what: &'static str, limit: u64) -> LayerError {
         entry: path::display(entry),
         what,
         limit,
-    }
-}
-
-/// Attributes that the file system doesn't have, or that this user may not set, are left out and noted.
-fn excuse(
-    path: &[u8],
-    family: OverlayXattrs,
-    left_out: &mut Vec<LeftOut>,
-) -> impl FnMut(&[u8], Errno) -> Result<()> {
-    move |attribute, error| {
-        let is_user = attribute.starts_with(b"user.");
-        let is_forbidden = error == Errno::PERM && (family == OverlayXattrs::User || !is_user);
-        if error != Errno::OPNOTSUPP && !is_forbidden {
-            return Err(LayerError::entry(
-                "set an extended attribute of",
-                path,
-                error,
-            ));
-        }
-        let what = path::display(attribute);
-        left_out.push(LeftOut {
-            path: StoredPath(path.to_vec()),
-            what,
-        });
-        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rustix::fs::{FileType, Mode, fstat, mkdirat, mknodat};
 use rustix::io::Errno;
 
-use super::TreeWriter;
+use super::{MAX_LISTS, TreeWriter};
 use crate::layer::{LayerError, Result};
 use crate::tree::attributes::{Attributes, no_excuse};
 use crate::tree::metadata::Metadata;
@@ -205,6 +205,11 @@ impl TreeWriter {
     ) -> Result<()> {
         let mut own = attributes.clone();
         if let Some(acl) = own.take_default_acl() {
+            self.list_bytes += acl.len();
+            if self.list_bytes > MAX_LISTS {
+                let reason = "comes after too many access control lists";
+                return Err(LayerError::unfit(path, reason));
+            }
             self.default_acls.insert(path.to_vec(), acl);
         }
         own.set_on_open(held, path, &mut no_excuse(path))

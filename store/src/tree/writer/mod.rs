@@ -37,7 +37,12 @@ pub struct TreeWriter {
     times: HashMap<Vec<u8>, Time>,
     /// The access control lists that directories shall hand down in the end, not to what is written now.
     default_acls: HashMap<Vec<u8>, Vec<u8>>,
+    /// Their bytes.
+    list_bytes: usize,
 }
+
+/// Bytes of access control lists that are kept for the end: those of a hundred thousand directories, but no tree may fill the memory.
+const MAX_LISTS: usize = 16 << 20;
 
 /// Where a path leads in the merged tree.
 #[derive(Debug, Clone)]
@@ -69,6 +74,7 @@ impl TreeWriter {
             last: None,
             times: HashMap::new(),
             default_acls: HashMap::new(),
+            list_bytes: 0,
         })
     }
 

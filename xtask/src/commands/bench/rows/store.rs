@@ -22,7 +22,7 @@ const LAYER_MIB: usize = 128;
 const LAYERS: usize = 8;
 const AT_ONCE: usize = 2;
 
-/// One pass at 60 per cent of the rate of SHA-256 alone, or better.
+/// One pass, or checking everything again, at 60 per cent of the rate of SHA-256 alone, or better.
 const OF_HASHING: f64 = 1.0 / 0.6;
 /// gzip three times faster than pigz on the same processors.
 const OF_PIGZ: f64 = 1.0 / 3.0;
@@ -335,7 +335,7 @@ impl<'a> Bench<'a> {
                 "all of it verified again".to_owned(),
                 Unit::Milliseconds,
                 vec![verify.time(), hash.time()],
-                Target::Watched,
+                Target::OfFloor(OF_HASHING),
             ),
         ])
     }
