@@ -117,7 +117,7 @@ fn manifests_and_configurations() {
         b"\xff",
     ];
     let digest = Digest::sha256(b"x");
-    let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, digest.clone(), 7);
+    let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, digest, 7);
     let mut config = ImageConfig::new(&Platform::host());
     config.rootfs.diff_ids.push(DiffId(digest));
     config.config.env = vec!["PATH=/bin".to_owned()];
