@@ -87,8 +87,7 @@ impl Kiln {
     /// Ends and removes every container of the store, whatever happened before.
     pub fn remove_containers(&self) -> Result<()> {
         if !self.root.join("containers").exists() {
-            // Build steps have a bridge too.
-            return self.remove_networks();
+            return Ok(());
         }
         let list = process::capture_always(&mut self.command(&["ps", "--all", "--quiet"]), LIMIT)?;
         ensure!(
