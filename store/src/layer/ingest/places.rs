@@ -13,10 +13,10 @@ use crate::tree::{beneath, path, xattr};
 /// Links of the archive's own that one name may lead through, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// The way to the directory that was used last, opened component by component.
+/// The way to the directory that was used last.
 pub(super) struct Places {
     family: OverlayXattrs,
-    /// The root, and below it each directory of the way with its path.
+    /// The root, and below it directories of the way with their paths; some between them may be left out.
     way: Vec<(Vec<u8>, OwnedFd)>,
 }
 
@@ -101,6 +101,13 @@ impl Places {
         let rest = wanted[reached.len()..]
             .strip_prefix(b"/")
             .unwrap_or(&wanted[reached.len()..]);
+        // Several steps at once where nothing has to be made and no link is in the way, as in archives in no order.
+        if rest.contains(&b'/')
+            && let Ok(held) = beneath::open(self.here(), rest, beneath::DIRECTORY)
+        {
+            self.way.push((wanted.to_vec(), held));
+            return Ok(None);
+        }
         for name in path::components(rest) {
             let next = path::join(&here, name);
             match beneath::open(self.here(), name, beneath::DIRECTORY) {
