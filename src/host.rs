@@ -146,7 +146,7 @@ impl Host {
             .launcher
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(launcher) = &*launcher {
+        if let Some(launcher) = launcher.as_ref().filter(|launcher| launcher.serves()) {
             return Ok(launcher.clone());
         }
         let started = Launcher::start(&launcher_options(&self.settings))?;

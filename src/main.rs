@@ -27,6 +27,11 @@ use crate::settings::Settings;
 fn main() -> ExitCode {
     // A process that was started as the launcher's zygote never comes back from here.
     kiln_runtime::init();
+    if rustix::process::geteuid().is_root() && std::env::args_os().skip(1).any(|word| word == "run")
+    {
+        // While the command line is read. Should the word mean something else, nothing is lost but the time of another processor.
+        kiln_runtime::start_ahead();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return error::usage(&error, std::env::args_os()),

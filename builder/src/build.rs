@@ -23,7 +23,7 @@ use crate::lower::{Lowered, likely_bases, lower_into};
 use crate::request::BuildRequest;
 use crate::schedule::{self, Stopped, Work};
 use crate::sources::{self, Sources};
-use crate::step::{Done, Engine, Prepared, inputs, prepare, wanted};
+use crate::step::{Afterwards, Done, Engine, Prepared, inputs, prepare, wanted};
 
 /// Builds the target of a Dockerfile, stores its image and gives it its names.
 pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<Built, BuildError> {
@@ -65,6 +65,11 @@ pub fn build(request: &BuildRequest, host: &Host, events: &dyn Sink) -> Result<B
         }
     }
     let first = targets.first().ok_or_else(missing_target)?;
+    for target in &targets {
+        host.store
+            .keep_chain(target.config.diff_ids())
+            .map_err(|error| BuildError::host("cannot record how the layers are stacked", error))?;
+    }
     let exported = match &request.image {
         Some(options) => Some(store_image(&host.store, &targets, options, &request.tags)?),
         None => None,
@@ -241,6 +246,7 @@ fn run(
         stop: &stop,
         done: Mutex::new(vec![None; graph.vertices.len()]),
         launcher: OnceLock::new(),
+        afterwards: Afterwards::default(),
     };
     let dependencies = dependencies(graph, &prepared);
     let jobs = request.jobs.unwrap_or_else(default_jobs);
@@ -253,6 +259,8 @@ fn run(
         &stop,
         &engine,
     );
+    // Also after a failure: the steps before it were done.
+    let noted = engine.afterwards.finish();
     if !graph.remote_sources().is_empty() {
         sources::sweep(&host.store);
     }
@@ -260,6 +268,7 @@ fn run(
     let _ = layer_hashes.save();
     match outcome {
         Ok(_) => {
+            noted?;
             let done = engine
                 .done
                 .into_inner()

@@ -38,7 +38,7 @@ mod wire;
 mod zygote;
 
 pub use error::LaunchError;
-pub use launcher::{Child, Fault, Launcher, LauncherOptions, Measured, MonitorProcess};
+pub use launcher::{Child, Fault, Launcher, LauncherOptions, Measured, MonitorProcess, Mounts};
 pub use parent::{Parent, Started};
 pub use seccomp::{Profile, ProfileError};
 pub use spec::{
@@ -57,6 +57,12 @@ pub fn init() {
 /// and returns an exit code.
 pub fn init_with(monitor: Monitor) {
     zygote::become_zygote(monitor);
+}
+
+/// Starts the process of a [`Launcher`] that this process is likely to start, before it is known what that is for: beginning is half of
+/// what a launcher takes. When none is started, it ends with this process.
+pub fn start_ahead() {
+    launcher::start_ahead();
 }
 
 /// What runs in a monitor process.

@@ -1,6 +1,6 @@
 //! What a child tells its parent on the way to exec: records on a pipe that exec closes.
 //!
-//! Each record is one atomic write. The parent reads them when the child has ended, or to learn that exec succeeded.
+//! Each write is atomic and holds whole records. The parent reads them when the child has ended, or to learn that exec succeeded.
 
 use std::os::fd::BorrowedFd;
 
@@ -78,14 +78,44 @@ pub(crate) struct Reporter<'a>(pub BorrowedFd<'a>);
 impl Reporter<'_> {
     /// Writes a record; objects that are too long are cut.
     pub fn send(self, record: &Record) -> Result<(), Errno> {
-        let body = record.encode();
-        if body.len() + 2 > RECORD_LIMIT {
-            return Err(Errno::TOOBIG);
-        }
-        let mut bytes = (body.len() as u16).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&body);
-        rustix::io::write(self.0, &bytes).map(drop)
+        rustix::io::write(self.0, &framed(record)?).map(drop)
     }
+}
+
+/// Records that are sent together: a parent that waits is woken once.
+#[derive(Debug, Default)]
+pub(crate) struct Batch(Vec<u8>);
+
+impl Batch {
+    /// Adds a record; sends those before it when they fill a pipe's page.
+    pub fn add(&mut self, record: &Record, reporter: Reporter<'_>) -> Result<(), Errno> {
+        let bytes = framed(record)?;
+        if self.0.len() + bytes.len() > RECORD_LIMIT {
+            self.send(reporter)?;
+        }
+        self.0.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// Sends what there is.
+    pub fn send(&mut self, reporter: Reporter<'_>) -> Result<(), Errno> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let sent = rustix::io::write(reporter.0, &self.0).map(drop);
+        self.0.clear();
+        sent
+    }
+}
+
+fn framed(record: &Record) -> Result<Vec<u8>, Errno> {
+    let body = record.encode();
+    if body.len() + 2 > RECORD_LIMIT {
+        return Err(Errno::TOOBIG);
+    }
+    let mut bytes = (body.len() as u16).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
 }
 
 /// The records in what a parent has read.

@@ -84,7 +84,9 @@ pub struct GlobalArgs {
     pub durable: bool,
 }
 
+// Only the command that is typed gets its flags: all of them together take longer than some commands.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Build an image from a Dockerfile
     Build(Box<BuildArgs>),

@@ -57,6 +57,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Result;
+use crate::layer::Extended;
 use boot::BootId;
 use lease::Lease;
 use lock::Gate;
@@ -93,6 +94,7 @@ struct Inner {
     boot: BootId,
     gate: Gate,
     lease: Lease,
+    extended: Extended,
 }
 
 impl Store {
@@ -106,6 +108,7 @@ impl Store {
                 boot: BootId::current()?,
                 gate: Gate::open(root)?,
                 lease: Lease::new(root),
+                extended: Extended::default(),
             }),
         };
         store.check_boot()?;
@@ -116,6 +119,11 @@ impl Store {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.inner.root
+    }
+
+    /// Stacks that this process made.
+    pub(crate) fn extended(&self) -> &Extended {
+        &self.inner.extended
     }
 
     /// How the store is used.

@@ -9,16 +9,12 @@
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use kiln_store::{LockGuard, NewTree};
 
 use super::Engine;
 use crate::error::BuildError;
 use crate::graph::CacheSharing;
-
-/// How often a locked cache is tried again: short against any step that needs one, long against the cost of a try.
-const RETRY: Duration = Duration::from_millis(20);
 
 /// One cache as a mount names it.
 pub(super) struct Cache<'a> {
@@ -48,7 +44,7 @@ impl Engine<'_> {
         std::fs::create_dir_all(&root).map_err(failed)?;
         let (number, lock) = match cache.sharing {
             CacheSharing::Shared => (0, None),
-            CacheSharing::Locked => (0, Some(self.wait_for(&lock_name(&hash, 0))?)),
+            CacheSharing::Locked => (0, Some(self.wait_for(lock_name(&hash, 0))?)),
             CacheSharing::Private => self.first_free(&hash)?,
         };
         let directory = root.join(number.to_string());
@@ -62,18 +58,6 @@ impl Engine<'_> {
             }
         }
         Ok((directory, lock))
-    }
-
-    fn wait_for(&self, name: &str) -> Result<LockGuard, BuildError> {
-        loop {
-            if let Some(lock) = self.try_lock(name)? {
-                return Ok(lock);
-            }
-            if self.stop.is_cancelled() {
-                return Err(BuildError::Cancelled);
-            }
-            std::thread::sleep(RETRY);
-        }
     }
 
     fn first_free(&self, hash: &str) -> Result<(u32, Option<LockGuard>), BuildError> {

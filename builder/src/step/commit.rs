@@ -10,7 +10,7 @@ impl Engine<'_> {
     /// Makes a layer of what a step wrote.
     pub(super) fn commit(
         &self,
-        tree: NewTree,
+        tree: &NewTree,
         below: &Stack,
         vertex: &Vertex,
     ) -> Result<LayerRecord, BuildError> {
@@ -20,7 +20,7 @@ impl Engine<'_> {
         };
         self.host
             .store
-            .commit_tree(tree, below, &options)
+            .commit_files(tree, below, &options)
             .map_err(|error| {
                 failure::step(
                     &vertex.origin,

@@ -3,6 +3,7 @@
 //! Concurrency: the scheduler calls [`Engine`] from several threads. What they share is the store, which is safe to
 //! share, the event sink, and the reports behind a lock.
 
+mod afterwards;
 mod agent;
 mod binds;
 mod caches;
@@ -28,11 +29,11 @@ mod workdir;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use kiln_runtime::Launcher;
-use kiln_store::{LayerRecord, NewTree, Stack};
+use kiln_runtime::{Launcher, Mounts};
+use kiln_store::{CacheKey, LayerRecord, LockGuard, NewTree, Stack};
 
 use crate::built::{Outcome, StepReport};
-use crate::cache::{Imported, KeyHasher, Records, StepResult};
+use crate::cache::{Imported, KeyHasher, Records, SlotRecord, StepResult};
 use crate::cancel::Cancel;
 use crate::context::{Contexts, IndexedHashes};
 use crate::error::BuildError;
@@ -43,6 +44,7 @@ use crate::request::BuildRequest;
 use crate::schedule::Executor;
 use crate::sources::Sources;
 
+pub(crate) use afterwards::Afterwards;
 pub(crate) use prepare::{Prepared, inputs, prepare, wanted};
 pub(crate) use reason::Looker;
 use reason::slot_key;
@@ -75,6 +77,25 @@ pub(crate) struct Engine<'a> {
     pub(crate) stop: &'a Cancel,
     pub(crate) done: Mutex<Vec<Option<Done>>>,
     pub(crate) launcher: OnceLock<Launcher>,
+    /// What steps leave to be done.
+    pub(crate) afterwards: Afterwards,
+}
+
+/// What is written down of a step that ran.
+struct Notes {
+    /// The record of its layer as the first that held its files.
+    first: Option<CacheKey>,
+    content: CacheKey,
+    slot: CacheKey,
+    reason: String,
+    result: StepResult,
+}
+
+/// What a step held: its lock, its mounts, its tree. Dropped in this order.
+struct Remains {
+    _turn: Option<LockGuard>,
+    _mounts: Option<Mounts>,
+    _tree: NewTree,
 }
 
 /// A vertex that has its result.
@@ -157,7 +178,7 @@ impl Engine<'_> {
             }
         }
         // Of several builds that need the same step at once, one does it and the others take its result.
-        let _turn = match may_use_results {
+        let turn = match may_use_results {
             true => match self.turn(&prepared.keys)? {
                 Turn::Own(guard) => Some(guard),
                 Turn::Done(hit) => return Ok((Outcome::Cached, hit)),
@@ -172,37 +193,74 @@ impl Engine<'_> {
             name: &vertex.origin.name,
         });
         let stack = inputs[0].stack(&self.host.store)?;
-        let tree = self.work(number, inputs, &stack, before.as_ref())?;
-        let layer = self.commit(tree, &stack, vertex)?;
-        let (result, is_same) = self.settle(&layer, &inputs[0], may_use_results)?;
-        records.put_definition(&prepared.keys, &result)?;
-        records.put_content(&prepared.keys, &self.content_key(number, inputs)?, &result)?;
-        records.put_slot(&slot_key, &prepared.slot, &result, &reason)?;
-        let outcome = if is_same {
-            Outcome::SameResult { why: reason }
-        } else {
-            Outcome::Ran { why: reason }
+        let (tree, mounts) = self.work(number, inputs, &stack, before.as_ref())?;
+        let layer = self.commit(&tree, &stack, vertex)?;
+        let (result, first) = self.settle(&layer, &inputs[0], may_use_results)?;
+        let outcome = match first {
+            None => Outcome::SameResult {
+                why: reason.clone(),
+            },
+            Some(_) => Outcome::Ran {
+                why: reason.clone(),
+            },
         };
+        let notes = Notes {
+            first,
+            content: self.content_key(number, inputs)?,
+            slot: slot_key,
+            reason,
+            result: result.clone(),
+        };
+        let remains = Remains {
+            _turn: turn,
+            _mounts: mounts,
+            _tree: tree,
+        };
+        self.note(number, notes, remains)?;
         Ok((outcome, result))
     }
 
-    /// Does the step's work in a new tree.
+    /// Writes down what a step gave, and lets go of what it held, without anybody waiting for that.
+    fn note(&self, number: VertexId, notes: Notes, remains: Remains) -> Result<(), BuildError> {
+        let prepared = &self.prepared[number];
+        let (keys, slot, store) = (
+            prepared.keys,
+            prepared.slot.clone(),
+            self.host.store.clone(),
+        );
+        self.afterwards.then(move || {
+            let records = Records::new(&store);
+            let result = &notes.result;
+            if let Some(key) = &notes.first {
+                records.put_result(key, result)?;
+            }
+            records.put_definition(&keys, result)?;
+            records.put_content(&keys, &notes.content, result)?;
+            records.put_slot(&notes.slot, &slot, result, &notes.reason)?;
+            // Other builds that wait for this step find its records now.
+            drop(remains);
+            Ok(())
+        })
+    }
+
+    /// Does the step's work in a new tree; its mounts are still there.
     fn work(
         &self,
         number: VertexId,
         inputs: &[SharedState],
         stack: &Stack,
-        before: Option<&crate::cache::SlotRecord>,
-    ) -> Result<NewTree, BuildError> {
+        before: Option<&SlotRecord>,
+    ) -> Result<(NewTree, Option<Mounts>), BuildError> {
         let vertex = self.vertex(number);
         let tree = self.new_tree(stack)?;
+        let mut mounts = None;
         match &vertex.op {
-            Op::Run(run) => self.run(number, run, inputs, stack, &tree)?,
+            Op::Run(run) => mounts = Some(self.run(number, run, inputs, stack, &tree)?),
             Op::Copy(copy) => self.copy(number, copy, inputs, stack, &tree, before)?,
             Op::Workdir(workdir) => self.workdir(vertex, workdir, stack, &tree)?,
             Op::Image(_) | Op::Scratch => {}
         }
-        Ok(tree)
+        Ok((tree, mounts))
     }
 
     fn new_tree(&self, stack: &Stack) -> Result<NewTree, BuildError> {
@@ -212,13 +270,14 @@ impl Engine<'_> {
             .map_err(|error| BuildError::host("cannot begin a layer", error))
     }
 
-    /// Takes the first layer that held the same files in place of a new one, so that whatever was built on it still fits.
+    /// Takes the first layer that held the same files in place of a new one, so that whatever was built on it still fits. The key
+    /// for a new one's record comes along.
     fn settle(
         &self,
         layer: &LayerRecord,
         root: &FileState,
         may_use_results: bool,
-    ) -> Result<(StepResult, bool), BuildError> {
+    ) -> Result<(StepResult, Option<CacheKey>), BuildError> {
         let mut hasher = KeyHasher::new("layer");
         hasher.value(&self.source_date_epoch);
         hasher.raw(&root.content);
@@ -231,10 +290,9 @@ impl Engine<'_> {
             created: self.now(),
         };
         if may_use_results && let Some(earlier) = self.records().by_result(&key)? {
-            return Ok((earlier, true));
+            return Ok((earlier, None));
         }
-        self.records().put_result(&key, &result)?;
-        Ok((result, false))
+        Ok((result, Some(key)))
     }
 
     /// The identity of everything that the step's result depends on, by content.

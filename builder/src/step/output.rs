@@ -9,8 +9,8 @@ use rustix::io::{Errno, read};
 
 use crate::event::{Event, Sink, StepNumber};
 
-/// Read at once: the size of a pipe.
-const BUFFER: usize = 64 << 10;
+/// Read at once: most steps write less, and a buffer is filled with zeros for each.
+const BUFFER: usize = 16 << 10;
 /// A line longer than this is handed on in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 /// How much of the end is kept for hints.

@@ -9,8 +9,8 @@ use std::sync::{OnceLock, PoisonError};
 use kiln_runtime::apparmor::State;
 use kiln_runtime::network::StepNetwork;
 use kiln_runtime::{
-    AppArmor, Capabilities, Child, Exit, Ids, Launcher, Network as Namespace, Process, Seccomp,
-    Security, Spec, Stdio,
+    AppArmor, Capabilities, Child, Exit, Ids, Launcher, Mounts as EndedMounts,
+    Network as Namespace, Process, Seccomp, Security, Spec, Stdio,
 };
 use kiln_store::accounts::{self, Account};
 use kiln_store::{NewTree, Stack};
@@ -25,7 +25,7 @@ use crate::graph::{RunOp, VertexId};
 use crate::request::Network;
 
 impl Engine<'_> {
-    /// Runs a command with a new tree as the place for what it writes.
+    /// Runs a command with a new tree as the place for what it writes. Its mounts can be taken down any time later.
     pub(super) fn run(
         &self,
         number: VertexId,
@@ -33,7 +33,7 @@ impl Engine<'_> {
         inputs: &[SharedState],
         stack: &Stack,
         tree: &NewTree,
-    ) -> Result<(), BuildError> {
+    ) -> Result<EndedMounts, BuildError> {
         let origin = &self.vertex(number).origin;
         if self.stop.is_cancelled() {
             return Err(BuildError::Cancelled);
@@ -56,9 +56,9 @@ impl Engine<'_> {
         let log = log_path.as_ref().map(|path| open_log(path)).transpose()?;
         let mut output = Output::new(self.events, number, log);
         let failed = match self.supervise(&launcher, &spec, &mut output) {
-            Ok(exit) if exit.success() => return Ok(()),
+            Ok((exit, ended)) if exit.success() => return Ok(ended),
             _ if self.stop.is_cancelled() => return Err(BuildError::Cancelled),
-            Ok(exit) => {
+            Ok((exit, _)) => {
                 let mut failed =
                     failure::of_exit(origin, run, exit, output.tail(), self.no_emulator());
                 failed.log = log_path;
@@ -87,7 +87,7 @@ impl Engine<'_> {
         launcher: &Launcher,
         spec: &Spec,
         output: &mut Output<'_>,
-    ) -> Result<Exit, RunError> {
+    ) -> Result<(Exit, EndedMounts), RunError> {
         let host = |context: &str, error: &dyn std::fmt::Display| {
             RunError::Host(BuildError::host(context, error))
         };
@@ -108,10 +108,10 @@ impl Engine<'_> {
             .stop
             .on_cancel(killer(&child).map_err(|error| host("cannot watch the step", &error))?);
         let drained = output.drain(stdout, stderr);
-        let exit = child.wait().map_err(RunError::Launch)?;
+        let ended = child.wait_keeping_mounts().map_err(RunError::Launch)?;
         drop(guard);
         drained.map_err(|error| host("cannot read the output of the step", &error))?;
-        Ok(exit)
+        Ok(ended)
     }
 
     pub(super) fn spec(

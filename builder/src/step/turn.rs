@@ -3,16 +3,13 @@
 //! A build holds the lock `step-<definition key>` of the store while it does a step. It holds no other lock when it waits for
 //! this one, and a killed build's lock is free.
 
-use std::time::Duration;
+use std::sync::mpsc::channel;
 
 use kiln_store::LockGuard;
 
 use super::Engine;
 use crate::cache::{StepKeys, StepResult};
 use crate::error::BuildError;
-
-/// How often a step that another build does is looked at again: short against any step, long against the cost of a look.
-const RETRY: Duration = Duration::from_millis(5);
 
 /// Who does a step.
 pub(super) enum Turn {
@@ -26,18 +23,38 @@ impl Engine<'_> {
     /// Waits until nobody else does this step.
     pub(super) fn turn(&self, keys: &StepKeys) -> Result<Turn, BuildError> {
         let name = format!("step-{}", keys.definition);
-        loop {
-            let lock = self.host.store.try_lock(&name);
-            let lock = lock.map_err(|error| BuildError::host("cannot lock a step", error))?;
-            if let Some(guard) = lock {
-                // It may have been done since this build looked it up.
-                let done = self.records().by_definition(&keys.definition)?;
-                return Ok(done.map_or(Turn::Own(guard), Turn::Done));
-            }
-            if self.stop.is_cancelled() {
-                return Err(BuildError::Cancelled);
-            }
-            std::thread::sleep(RETRY);
+        let guard = self.wait_for(name)?;
+        // It may have been done since this build looked it up.
+        let done = self.records().by_definition(&keys.definition)?;
+        Ok(done.map_or(Turn::Own(guard), Turn::Done))
+    }
+
+    /// Waits for a lock of the store. One that is not free is waited for on a thread of its own: a build that is cancelled goes on
+    /// without it.
+    pub(super) fn wait_for(&self, name: String) -> Result<LockGuard, BuildError> {
+        if let Some(guard) = self.host.store.try_lock(&name).map_err(failed)? {
+            return Ok(guard);
+        }
+        let (sender, receiver) = channel();
+        let cancelled = sender.clone();
+        let _guard = self.stop.on_cancel(move || {
+            // Nobody listens any more when the lock came first.
+            let _ = cancelled.send(None);
+        });
+        let store = self.host.store.clone();
+        std::thread::Builder::new()
+            .name("lock".to_owned())
+            .spawn(move || {
+                let _ = sender.send(Some(store.lock(&name)));
+            })
+            .map_err(|error| BuildError::host("cannot wait for a lock", error))?;
+        match receiver.recv() {
+            Ok(Some(lock)) => lock.map_err(failed),
+            Ok(None) | Err(_) => Err(BuildError::Cancelled),
         }
     }
+}
+
+fn failed(error: kiln_store::Error) -> BuildError {
+    BuildError::host("cannot lock a step or a cache", error)
 }

@@ -135,6 +135,12 @@ impl Membership {
 impl Cgroup {
     /// Makes a cgroup with as many of these limits as this host and user allow.
     pub fn create(name: &str, limits: &Limits) -> Created {
+        if limits.is_empty() {
+            return Created {
+                cgroup: None,
+                unmet: Vec::new(),
+            };
+        }
         Self::create_in(&Hierarchy::read(), name, limits)
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod resolve;
 mod root;
 mod streams;
 
+use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -22,7 +23,7 @@ pub(crate) use root::leave_old_root;
 use rustix::io::Errno;
 
 use crate::plan::{Operation, Overlay, Plan, Preparation};
-use crate::report::{Record, Reporter};
+use crate::report::{Batch, Record, Reporter};
 use crate::sys::exec::{StringArray, execute};
 use crate::sys::process;
 use crate::wire::Bytes;
@@ -98,6 +99,8 @@ const TIMES: usize = 64;
 struct Child<'a> {
     launch: &'a Launch<'a>,
     reporter: Reporter<'a>,
+    /// Mount points that were created, not reported yet.
+    batch: RefCell<Batch>,
     /// The overlay, to find created mount points in its upper directory.
     overlay: Option<&'a Overlay>,
     root: Option<OwnedFd>,
@@ -171,6 +174,7 @@ impl<'a> Child<'a> {
         Self {
             launch,
             reporter,
+            batch: RefCell::default(),
             overlay: None,
             root: None,
             proc: None,
@@ -191,6 +195,7 @@ impl<'a> Child<'a> {
         }
         for operation in plan.operations.iter().skip(done) {
             if let Err(failure) = self.perform(operation) {
+                self.report_mount_points();
                 give_up(reporter, &failure);
             }
             if plan.timed && count < TIMES {
@@ -198,6 +203,7 @@ impl<'a> Child<'a> {
                 count += 1;
             }
         }
+        self.report_mount_points();
         if plan.timed {
             let _ = reporter.send(&Record::Times {
                 ahead: done as u32,
@@ -218,6 +224,11 @@ impl<'a> Child<'a> {
             errno: errno.raw_os_error(),
         });
         process::exit(NOT_STARTED);
+    }
+
+    /// A parent that can't be told has gone.
+    fn report_mount_points(&self) {
+        let _ = self.batch.borrow_mut().send(self.reporter);
     }
 
     fn perform(&mut self, operation: &'a Operation) -> Done<'a> {
@@ -263,7 +274,10 @@ impl<'a> Child<'a> {
                 Err(_) if !required => Ok(()),
                 other => other,
             },
-            Operation::HoldRoot { socket } => hold::hold_root(self.fd(*socket)?),
+            Operation::HoldRoot { socket } => {
+                self.report_mount_points();
+                hold::hold_root(self.fd(*socket)?)
+            }
             Operation::Init => init::put_in_front(),
             Operation::Mask { root, paths } => self.mask(*root, paths),
             Operation::ReadOnlyPaths { root, paths } => self.protect(*root, paths),

@@ -14,6 +14,7 @@ use super::kernel::attach;
 use super::root::detached;
 use super::{Child, Context, Done, resolve};
 use crate::plan::Source;
+use crate::report::Record;
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY, RECURSIVE, change};
 
 impl<'a> Child<'a> {
@@ -133,7 +134,11 @@ impl<'a> Child<'a> {
             other => return other.doing_to("open the mount point", target),
         }
         let upper = self.overlay.map(|overlay| overlay.upper.as_c_str());
-        resolve::create(root, target, directory, upper, self.reporter)
+        let mut report = |stub| {
+            let mut batch = self.batch.borrow_mut();
+            batch.add(&Record::Stub { stub }, self.reporter)
+        };
+        resolve::create(root, target, directory, upper, &mut report)
             .doing_to("create the mount point", target)
     }
 }

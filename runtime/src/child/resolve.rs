@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
-use crate::report::{Record, Reporter, Stub, Time};
+use crate::report::{Stub, Time};
 use crate::wire::Bytes;
 
 /// As many links as the kernel follows in one path.
@@ -83,7 +83,7 @@ pub(super) fn create(
     path: &CStr,
     directory: bool,
     upper: Option<&CStr>,
-    reporter: Reporter<'_>,
+    report: &mut dyn FnMut(Stub) -> Result<(), Errno>,
 ) -> Result<OwnedFd, Errno> {
     let mut walk = Walk {
         root,
@@ -105,7 +105,7 @@ pub(super) fn create(
             }
             Ok(found) => walk.enter(found, name),
             Err(Errno::NOENT) => {
-                let made = walk.make(&c_name, directory || !rest.is_empty(), upper, reporter)?;
+                let made = walk.make(&c_name, directory || !rest.is_empty(), upper, report)?;
                 walk.enter(made, name);
             }
             Err(errno) => return Err(errno),
@@ -174,7 +174,7 @@ impl Walk<'_> {
         name: &CStr,
         directory: bool,
         upper: Option<&CStr>,
-        reporter: Reporter<'_>,
+        report: &mut dyn FnMut(Stub) -> Result<(), Errno>,
     ) -> Result<OwnedFd, Errno> {
         refuse_procfs(self.at.as_fd())?;
         let parent_before = modified(self.at.as_fd())?;
@@ -205,7 +205,7 @@ impl Walk<'_> {
                 parent_after,
                 path: Bytes(path),
             };
-            reporter.send(&Record::Stub { stub })?;
+            report(stub)?;
         }
         Ok(made)
     }

@@ -114,8 +114,10 @@ const ADD_LAYER: &str = "add a layer to the root file system";
 const CREATE: &str = "create the root file system on";
 
 /// Options that every overlay gets, because distributions change the kernel's defaults: no renamed or metadata-only entries, which
-/// would make an upper directory unreadable on its own, and no index, which would tie it to this mount.
-const FIXED: [(&CStr, &CStr); 4] = [
+/// would make an upper directory unreadable on its own, no index, which would tie it to this mount, and no identity, which would be
+/// written into it.
+const FIXED: [(&CStr, &CStr); 5] = [
+    (c"uuid", c"null"),
     (c"index", c"off"),
     (c"redirect_dir", c"nofollow"),
     (c"metacopy", c"off"),

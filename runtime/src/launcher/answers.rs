@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 
 use super::gone;
 use crate::transport::receive_with_fds;
@@ -45,17 +45,34 @@ impl Answers {
         }
     }
 
-    /// Waits until the process has ended; also returns its report.
-    pub fn ended(&mut self) -> Result<(Exit, Vec<u8>), LaunchError> {
-        let mut buffer = vec![0; ANSWER_LIMIT];
-        match self.next(&mut buffer)?.0 {
+    /// Waits until the process has ended; also returns the namespace that keeps its mounts, and its report.
+    pub fn ended(&mut self) -> Result<(Exit, Option<OwnedFd>, Vec<u8>), LaunchError> {
+        let mut buffer = vec![0; self.next_length()?];
+        let (answer, fds) = self.next(&mut buffer)?;
+        let mounts = fds.into_iter().next();
+        match answer {
             Answer::Ended {
                 code,
                 signal: 0,
                 report,
-            } => Ok((Exit::Code(code), report.0)),
-            Answer::Ended { signal, report, .. } => Ok((Exit::Signal(signal), report.0)),
+            } => Ok((Exit::Code(code), mounts, report.0)),
+            Answer::Ended { signal, report, .. } => Ok((Exit::Signal(signal), mounts, report.0)),
             _ => Err(gone(Errno::PROTO)),
+        }
+    }
+
+    /// Waits for the next answer and says how long it is: few are as long as they may be.
+    fn next_length(&self) -> Result<usize, LaunchError> {
+        loop {
+            match recv(
+                &self.socket,
+                &mut [0; 1],
+                RecvFlags::PEEK | RecvFlags::TRUNC,
+            ) {
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(gone(errno)),
+                Ok((_, length)) => return Ok(length.min(ANSWER_LIMIT)),
+            }
         }
     }
 

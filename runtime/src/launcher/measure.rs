@@ -26,8 +26,9 @@ impl Launcher {
         let start = now();
         let (child, names) = self.spawn_timed(spec, stdio)?;
         let started = now();
-        let (exit, report) = child.wait_with_report()?;
+        let (exit, mounts, report) = child.wait_with_report()?;
         let end = now();
+        drop(mounts);
         let times = report.iter().find_map(|record| match record {
             Record::Times { ahead, nanoseconds } => Some((*ahead as usize, nanoseconds.as_slice())),
             _ => None,

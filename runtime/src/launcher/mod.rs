@@ -24,6 +24,7 @@ use crate::{Exit, Expected, LaunchError, Spec, Stdio, explain, sys};
 use answers::Answers;
 pub use fault::Fault;
 pub use measure::Measured;
+pub(crate) use start::ahead as start_ahead;
 
 /// Settings of a [`Launcher`].
 #[derive(Debug, Clone)]
@@ -43,44 +44,30 @@ pub struct Launcher {
 
 #[derive(Debug)]
 struct Inner {
-    /// The zygote's socket, and whether it has said that it is ready.
+    /// The zygote's socket, and whether it has said that it is ready. Closed before the process is waited for, which ends it.
     socket: Mutex<Option<(OwnedFd, bool)>>,
-    zygote: Mutex<std::process::Child>,
+    zygote: Mutex<start::Process>,
     site: Site,
-}
-
-impl Drop for Inner {
-    /// Ends the zygote by hanging up, and takes its status.
-    fn drop(&mut self) {
-        drop(
-            self.socket
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let _ = self
-            .zygote
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .wait();
-    }
+    /// The zygote is for one monitor, and becomes that.
+    for_container: bool,
 }
 
 impl Launcher {
     /// Starts the zygote.
     pub fn start(options: &LauncherOptions) -> Result<Self, LaunchError> {
-        let launcher = Self::begin(options)?;
+        let launcher = Self::begin(options, false)?;
         launcher.with_socket(|_| Ok(()))?;
         Ok(launcher)
     }
 
-    /// Starts the zygote for one container that is about to be asked for with [`Launcher::spawn_monitor`]: its monitor is
-    /// started and as much of it is made as is known. Returns at once; a failure shows when the container is asked for.
+    /// Starts the zygote for one container that is about to be asked for with [`Launcher::spawn_monitor`]: it makes as much of the
+    /// container as is known, and becomes its monitor then. Returns at once; a failure shows when the container is asked for.
+    /// The launcher serves for nothing else.
     pub fn start_for_container(
         options: &LauncherOptions,
         expected: &Expected,
     ) -> Result<Self, LaunchError> {
-        let launcher = Self::begin(options)?;
+        let launcher = Self::begin(options, true)?;
         let preparation = plan::preparation(&launcher.inner.site, expected).encode();
         let socket = launcher.socket();
         if let Some((socket, _)) = &*socket {
@@ -90,12 +77,13 @@ impl Launcher {
         Ok(launcher)
     }
 
-    fn begin(options: &LauncherOptions) -> Result<Self, LaunchError> {
+    fn begin(options: &LauncherOptions, for_container: bool) -> Result<Self, LaunchError> {
         let started = start::start(options)?;
         let inner = Inner {
             socket: Mutex::new(Some((started.socket, false))),
             zygote: Mutex::new(started.process),
             site: started.site,
+            for_container,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -175,7 +163,23 @@ impl Launcher {
     ) -> Result<MonitorProcess, LaunchError> {
         let mut answers = self.request(request::MONITOR, request, fds)?;
         let (pid, pidfd) = answers.started()?;
+        if self.inner.for_container {
+            // It stays, as a monitor.
+            let mut zygote = self
+                .inner
+                .zygote
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            zygote.leave();
+            drop(self.socket().take());
+        }
         Ok(MonitorProcess { pid, pidfd })
+    }
+
+    /// Whether it can start anything more: one that was started for a container can't once that has its monitor.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.socket().is_some()
     }
 
     fn request(
@@ -250,17 +254,23 @@ impl Child {
     /// times of their parents are set back, as far as the process has left both alone. An untouched parent stays in the
     /// upper directory with the attributes that it has below.
     pub fn wait(self) -> Result<Exit, LaunchError> {
-        self.wait_with_report().map(|(exit, _)| exit)
+        self.wait_keeping_mounts().map(|(exit, _)| exit)
     }
 
-    pub(crate) fn wait_with_report(mut self) -> Result<(Exit, Vec<Record>), LaunchError> {
-        let (exit, report) = self.answers.ended()?;
+    /// As [`Child::wait`], with the mounts of the process, so that the caller can choose when it has the time to take them down.
+    pub fn wait_keeping_mounts(self) -> Result<(Exit, Mounts), LaunchError> {
+        let (exit, mounts, _) = self.wait_with_report()?;
+        Ok((exit, mounts))
+    }
+
+    pub(crate) fn wait_with_report(mut self) -> Result<(Exit, Mounts, Vec<Record>), LaunchError> {
+        let (exit, mounts, report) = self.answers.ended()?;
         self.over = true;
         let report = records(&report);
         stubs::remove(&self.upper, &report)?;
         match explain::failure(&report, &self.program) {
             Some(error) => Err(error),
-            None => Ok((exit, report)),
+            None => Ok((exit, Mounts { _namespace: mounts }, report)),
         }
     }
 
@@ -286,6 +296,13 @@ impl Drop for Child {
             let _ = self.kill(libc::SIGKILL);
         }
     }
+}
+
+/// The mounts of a process that has ended. Dropping it takes them down, for which the kernel waits a moment.
+#[derive(Debug)]
+pub struct Mounts {
+    /// A kernel that can't hand out the namespace has taken them down already.
+    _namespace: Option<OwnedFd>,
 }
 
 /// A monitor that was started.

@@ -3,16 +3,17 @@
 //! A container can reach the binary that started it through `/proc/self/exe`. What it reaches is a read-only mount of the
 //! file (or, where that can't be made, a sealed copy in memory), never the file that the host would run again.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::{LauncherOptions, gone, throttled_processors};
 use crate::cgroup::Hierarchy;
@@ -22,15 +23,74 @@ use crate::wire::Wire;
 use crate::zygote::protocol::{Answer, Hello, NAME, request};
 use crate::{LaunchError, explain, probe, sys};
 
-/// A zygote that is ready.
+/// A zygote that is about to be ready.
 pub(super) struct Started {
     pub socket: OwnedFd,
-    pub process: std::process::Child,
+    pub process: Process,
     pub site: Site,
+}
+
+/// The process of a zygote. Its status is taken when it is dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    pid: Option<Pid>,
+}
+
+impl Process {
+    /// Leaves it to itself: it goes on.
+    pub fn leave(&mut self) {
+        self.pid = None;
+    }
+}
+
+impl Drop for Process {
+    /// Waits for the end, which comes when the engine hangs up.
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            while matches!(waitpid(Some(pid), WaitOptions::empty()), Err(Errno::INTR)) {}
+        }
+    }
+}
+
+/// A process that becomes a zygote once it is told for which store. Hung up before it is waited for.
+struct Begun {
+    socket: OwnedFd,
+    process: Process,
+}
+
+/// The process that was started ahead.
+static AHEAD: Mutex<Option<Begun>> = Mutex::new(None);
+
+/// Starts the process of the launcher that this process is about to start. When it starts none, that ends with it.
+pub(crate) fn ahead() {
+    // What fails now fails again, and is told, when the launcher is started.
+    let begun = begin().ok();
+    *AHEAD.lock().unwrap_or_else(PoisonError::into_inner) = begun;
 }
 
 /// The path of the running binary.
 const OWN_BINARY: &str = "/proc/self/exe";
+
+fn begin() -> Result<Begun, LaunchError> {
+    let failed = |what: &'static str| {
+        move |error: io::Error| explain::operation(what, "", error.raw_os_error().unwrap_or(0), &[])
+    };
+    let binary = own_binary().map_err(failed("make a protected copy of the own binary"))?;
+    let (socket, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|errno| failed("make a socket pair")(errno.into()))?;
+    let path = CString::new(format!("/proc/self/fd/{}", binary.as_raw_fd())).unwrap_or_default();
+    let pid = sys::spawn::spawn(&path, NAME, theirs.as_fd())
+        .map_err(|errno| failed("start the launcher process")(errno.into()))?;
+    Ok(Begun {
+        socket,
+        process: Process { pid: Some(pid) },
+    })
+}
 
 /// Starts the zygote without waiting for it: [`ready`] does.
 pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
@@ -42,26 +102,15 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
         Mode::empty(),
     )
     .map_err(|errno| explain::operation("open the store", &shown, errno.raw_os_error(), &[]))?;
-    let failed = |what: &'static str| {
-        move |error: io::Error| explain::operation(what, "", error.raw_os_error().unwrap_or(0), &[])
+    let ahead = AHEAD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // In this order: on a failure the socket is closed before the process is waited for.
+    let Begun {
+        process,
+        socket: ours,
+    } = match ahead {
+        Some(begun) => begun,
+        None => begin()?,
     };
-    let binary = own_binary().map_err(failed("make a protected copy of the own binary"))?;
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .map_err(|errno| failed("make a socket pair")(errno.into()))?;
-    let process = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()))
-        .arg0(NAME)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed("start the launcher process"))?;
     let user_namespace = probe::in_user_namespace();
     let hello = Hello {
         user_namespace,

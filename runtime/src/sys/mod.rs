@@ -10,6 +10,7 @@ pub mod mount;
 pub mod network;
 pub mod process;
 pub mod signal;
+pub mod spawn;
 pub mod terminal;
 
 use rustix::io::Errno;

@@ -1,7 +1,8 @@
 //! The zygote: parent of every step.
 //!
 //! One thread, no secrets, not dumpable. It takes requests from the engine and reports ends of children; it ends with the
-//! engine, and its steps with it. Monitors are its forks and stay.
+//! engine, and its steps with it. Monitors are its forks and stay. A zygote that was started for one container becomes its
+//! monitor itself.
 
 pub(crate) mod place;
 pub(crate) mod protocol;
@@ -9,15 +10,15 @@ mod prune;
 mod steps;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::parent::Parent;
 use crate::plan::{Plan, Preparation};
 use crate::sys;
-use crate::transport::{Frame, borrow, receive_frame, send_frame};
+use crate::transport::{Frame, receive_frame, send_frame};
 use crate::wire::{Bytes, Wire};
 use protocol::{Answer, Hello, request};
 use steps::Steps;
@@ -25,7 +26,7 @@ use steps::Steps;
 /// Becomes the zygote if this process was started as one.
 pub(crate) fn become_zygote(run_monitor: crate::Monitor) {
     let started_as = std::env::args_os().next();
-    if started_as.is_none_or(|name| name != protocol::NAME) {
+    if started_as.is_none_or(|name| name.as_bytes() != protocol::NAME.to_bytes()) {
         return;
     }
     let Some(socket) = sys::process::take_standard_input() else {
@@ -46,52 +47,14 @@ pub(crate) fn become_zygote(run_monitor: crate::Monitor) {
     sys::process::exit(code);
 }
 
-/// In a fork that is to become a monitor: all that it keeps.
+/// All that a process keeps that is to become a monitor.
 struct Monitor {
     request: Vec<u8>,
     fds: Vec<OwnedFd>,
     parent: Parent,
 }
 
-/// What a fork of the zygote is to do.
-enum Fork {
-    /// To serve this request, with these descriptors.
-    Monitor(Vec<u8>, Vec<OwnedFd>),
-    /// To prepare a child, and to wait on the socket for the request.
-    Waiting(Preparation, OwnedFd),
-}
-
-impl Fork {
-    /// In the fork: the monitor that it becomes; nothing if no request comes.
-    fn become_monitor(self, mut parent: Parent) -> Option<Monitor> {
-        match self {
-            Self::Monitor(request, fds) => Some(Monitor {
-                request,
-                fds,
-                parent,
-            }),
-            Self::Waiting(preparation, socket) => {
-                // Without it, the child is made when it is needed.
-                let _ = parent.prepare(&preparation);
-                let Frame { payload, fds, .. } = receive_frame(socket.as_fd()).ok()??;
-                Some(Monitor {
-                    request: payload,
-                    fds,
-                    parent,
-                })
-            }
-        }
-    }
-}
-
-/// A fork that waits to become a monitor.
-struct Expected {
-    pid: u32,
-    pidfd: OwnedFd,
-    socket: OwnedFd,
-}
-
-/// Returns a monitor in the forks that become one, nothing in the zygote once the engine has gone.
+/// Returns a monitor in the processes that become one, nothing in the zygote once the engine has gone.
 fn run(socket: OwnedFd) -> Result<Option<Monitor>, Errno> {
     sys::signal::reset();
     sys::process::close_all_but([socket.as_fd()])?;
@@ -138,7 +101,6 @@ struct Zygote {
     events: OwnedFd,
     parent: Parent,
     steps: Steps,
-    expected: Option<Expected>,
 }
 
 /// The event of the engine's socket; those of steps are their index plus one.
@@ -158,7 +120,6 @@ impl Zygote {
             events,
             parent,
             steps: Steps::default(),
-            expected: None,
         })
     }
 
@@ -176,19 +137,19 @@ impl Zygote {
             for event in &ready[..count] {
                 match event.data.u64() {
                     ENGINE => match receive_frame(self.socket.as_fd()) {
+                        Ok(Some(frame)) if frame.kind == request::EXPECT_MONITOR => {
+                            return Ok(self.wait_for_request(&frame.payload));
+                        }
                         Ok(Some(frame)) => {
-                            if let Some(fork) = self.handle(frame) {
+                            if let Some((request, fds)) = self.handle(frame) {
                                 // All else is the zygote's and closed here.
-                                let Self {
-                                    mut parent,
-                                    socket,
-                                    events,
-                                    steps,
-                                    expected,
-                                } = self;
-                                drop((socket, events, steps, expected));
+                                let Self { mut parent, .. } = self;
                                 parent.forget_spare();
-                                return Ok(fork.become_monitor(parent));
+                                return Ok(Some(Monitor {
+                                    request,
+                                    fds,
+                                    parent,
+                                }));
                             }
                         }
                         Ok(None) | Err(_) => {
@@ -202,16 +163,13 @@ impl Zygote {
         }
     }
 
-    /// Serves one request. In a fork, returns what it is for.
-    fn handle(&mut self, frame: Frame) -> Option<Fork> {
+    /// Serves one request. In a fork, returns the monitor's request and descriptors.
+    fn handle(&mut self, frame: Frame) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
         let Frame {
             kind,
             payload,
             mut fds,
         } = frame;
-        if kind == request::EXPECT_MONITOR {
-            return self.expect_monitor(&payload);
-        }
         if fds.is_empty() {
             return None;
         }
@@ -272,49 +230,64 @@ impl Zygote {
         Ok(())
     }
 
-    /// Starts a monitor with the fork that waits, or with a new one.
-    fn monitor(&mut self, answers: OwnedFd, request: Vec<u8>, fds: Vec<OwnedFd>) -> Option<Fork> {
-        if let Some(Expected { pid, pidfd, socket }) = self.expected.take() {
-            let sent = send_frame(socket.as_fd(), request::MONITOR, &request, &borrow(&fds));
-            if sent.is_ok() {
-                steps::answer(&answers, &Answer::Started { pid }, Some(pidfd.as_fd()));
-                return None;
-            }
-        }
+    /// Forks a monitor.
+    fn monitor(
+        &mut self,
+        answers: OwnedFd,
+        request: Vec<u8>,
+        fds: Vec<OwnedFd>,
+    ) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
         match self.fork() {
             Ok(Some((pid, pidfd))) => self.add(answers, (pid, pidfd, None)),
-            Ok(None) => return Some(Fork::Monitor(request, fds)),
+            Ok(None) => return Some((request, fds)),
             Err((what, errno)) => steps::answer(&answers, &failed(what, errno), None),
         }
         None
     }
 
-    /// Forks a monitor whose request comes later. A failure shows when it comes.
-    fn expect_monitor(&mut self, payload: &[u8]) -> Option<Fork> {
-        let preparation = Preparation::decode(payload)?;
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .ok()?;
-        match self.fork() {
-            Ok(Some((pid, pidfd))) => {
-                let kept = rustix::io::fcntl_dupfd_cloexec(&pidfd, 3).ok()?;
-                self.watch(pidfd, None, None).ok()?;
-                self.expected = Some(Expected {
-                    pid,
-                    pidfd: kept,
-                    socket: ours,
-                });
-                None
+    /// Becomes the monitor that the engine will ask for: prepares its child and waits for the request. Nothing if none comes.
+    fn wait_for_request(self, preparation: &[u8]) -> Option<Monitor> {
+        let Self {
+            mut parent, socket, ..
+        } = self;
+        if let Some(preparation) = Preparation::decode(preparation) {
+            // Without it, the child is made when it is needed.
+            let _ = parent.prepare(&preparation);
+        }
+        loop {
+            let Frame {
+                kind,
+                payload,
+                mut fds,
+            } = receive_frame(socket.as_fd()).ok()??;
+            if fds.is_empty() {
+                continue;
             }
-            Ok(None) => {
-                drop(ours);
-                Some(Fork::Waiting(preparation, theirs))
+            let answers = fds.remove(0);
+            if kind != request::MONITOR {
+                steps::answer(
+                    &answers,
+                    &failed("serve a monitor alone", Errno::INVAL),
+                    None,
+                );
+                continue;
             }
-            Err(_) => None,
+            let own = rustix::process::getpid();
+            match rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()) {
+                Ok(pidfd) => {
+                    let pid = own.as_raw_nonzero().get() as u32;
+                    steps::answer(&answers, &Answer::Started { pid }, Some(pidfd.as_fd()));
+                }
+                Err(errno) => {
+                    steps::answer(&answers, &failed("watch the monitor", errno), None);
+                    return None;
+                }
+            }
+            return Some(Monitor {
+                request: payload,
+                fds,
+                parent,
+            });
         }
     }
 

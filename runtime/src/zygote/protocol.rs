@@ -6,7 +6,7 @@
 use crate::wire::{Bytes, wire_enum, wire_struct};
 
 /// The name under which our own binary is started as a zygote.
-pub(crate) const NAME: &str = "kiln-zygote";
+pub(crate) const NAME: &std::ffi::CStr = c"kiln-zygote";
 
 /// Frame kinds.
 pub(crate) mod request {
@@ -16,7 +16,7 @@ pub(crate) mod request {
     pub(crate) const LAUNCH: u32 = 2;
     /// A monitor's request, with the answer socket and its descriptors.
     pub(crate) const MONITOR: u32 = 3;
-    /// A preparation, for a monitor that will be asked for. Not answered.
+    /// A preparation, for the one monitor that will be asked for: the zygote becomes that itself. Not answered.
     pub(crate) const EXPECT_MONITOR: u32 = 4;
 }
 

@@ -19,8 +19,8 @@ pub(super) struct Step {
     report: Option<OwnedFd>,
     /// Where its end is told; nobody asks for a monitor's.
     answers: Option<OwnedFd>,
-    /// Keeps its mounts until its end was told, so that taking them down delays nobody.
-    _mounts: Option<OwnedFd>,
+    /// Keeps its mounts beyond its end: whoever hears of that gets them, and chooses when taking them down delays nobody.
+    mounts: Option<OwnedFd>,
 }
 
 impl Step {
@@ -34,7 +34,7 @@ impl Step {
             pidfd,
             report,
             answers,
-            _mounts: mounts,
+            mounts,
         }
     }
 }
@@ -84,7 +84,7 @@ impl Steps {
                 signal,
                 report: Bytes(report),
             },
-            None,
+            step.mounts.as_ref().map(AsFd::as_fd),
         );
     }
 

@@ -33,5 +33,5 @@ pub use error::{LayerError, Result};
 pub use options::{CommitOptions, Compression, Limits};
 pub use record::{LayerRecord, LeftOut, Origin, PendingLink, StoredPath};
 pub use repack::{inflate, repack};
-pub(crate) use stack::ChainRecord;
 pub use stack::Stack;
+pub(crate) use stack::{ChainRecord, Extended};

@@ -20,7 +20,7 @@ use super::health::Health;
 use super::output::Output;
 use super::spec::{Files, container_spec};
 use crate::cgroup::{Cgroup, Membership};
-use crate::container::config::Config;
+use crate::container::config::{Config, MountConfig, MountOrigin};
 use crate::container::control::{
     Channel, Listener, Reply, StartRequest, WireError, receive_descriptor, window_size,
 };
@@ -89,6 +89,7 @@ fn start(
             state.run(&request.boot_id, monitor, identity(&init), proxies.ports());
             let health = config.health.as_ref().map(Health::new);
             state.health = health.as_ref().map(|_| Default::default());
+            let mounts = mounts_to_keep(&config, &init);
             if let Err(error) = state.write(&directory, false) {
                 end_unrecorded(&init);
                 return Err(error);
@@ -117,6 +118,7 @@ fn start(
                 processes,
                 kill_at: None,
                 ended: false,
+                _mounts: mounts,
             })
         }
         Err(error) => {
@@ -393,6 +395,16 @@ pub(super) fn own_identity() -> ProcessIdentity {
         pid: std::process::id().cast_signed(),
         pidfd_inode: None,
     }
+}
+
+/// Keeps the mounts of a container that is removed at its end, so that nobody has to wait until they are taken down. Not those of one
+/// with mounts of the host: they may be in use no longer than the container is.
+fn mounts_to_keep(config: &Config, init: &Started) -> Option<OwnedFd> {
+    let binds = |mount: &MountConfig| matches!(mount.source, MountOrigin::Bind { .. });
+    if !config.auto_remove || !config.devices.is_empty() || config.mounts.iter().any(binds) {
+        return None;
+    }
+    crate::sys::process::mount_namespace(init.pidfd.as_fd()).ok()
 }
 
 /// Nobody would ever find a process again that no record names.

@@ -85,6 +85,8 @@ struct Monitor {
     /// When a stop becomes a kill.
     kill_at: Option<Instant>,
     ended: bool,
+    /// Keeps the mounts of a container that is removed at its end until this process ends.
+    _mounts: Option<OwnedFd>,
 }
 
 impl Monitor {

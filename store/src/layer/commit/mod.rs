@@ -27,6 +27,16 @@ impl Store {
         below: &Stack,
         options: &CommitOptions,
     ) -> Result<LayerRecord> {
+        self.commit_files(&tree, below, options)
+    }
+
+    /// As [`Store::commit_tree`], but leaves it to the caller when what is left of the tree is deleted.
+    pub fn commit_files(
+        &self,
+        tree: &NewTree,
+        below: &Stack,
+        options: &CommitOptions,
+    ) -> Result<LayerRecord> {
         let view = below.view();
         let blob = match options.compression {
             Some(compression) => Some((compression, self.blob_writer()?)),
@@ -60,12 +70,15 @@ impl Store {
             left_out: Vec::new(),
             blobs,
         };
-        match self.keep_layer(&tree, record)? {
+        match self.keep_layer(tree, record)? {
             Kept::New(record) => {
-                self.extend_chain(below, &record)?;
+                self.extend_chain(below, &record.diff_id);
                 Ok(record)
             }
-            Kept::Known(record) => Ok(record),
+            Kept::Known(record) => {
+                self.extend_chain_with_known(below, &record);
+                Ok(record)
+            }
         }
     }
 

@@ -12,10 +12,12 @@
 //!   one merged directory.
 //!
 //! The answer for a chain is kept in its record, so a stack that was used before costs one small file and a look at
-//! each directory. A chain builds on the longest one below it that has a record.
+//! each directory. A chain builds on the longest one below it that has a record. Steps of a build add layers that fit as
+//! they are: what they give stays in memory (module `extended`).
 
 mod build;
 mod detour;
+mod extended;
 mod fixup;
 mod squash;
 
@@ -24,9 +26,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Result;
-use super::record::LayerRecord;
 use crate::store::lease::Held;
 use crate::{ChainId, DiffId, Store, View};
+pub(crate) use extended::Extended;
 
 /// A stack of layers, ready to be mounted or looked into. Its parts stay in the store while this process lives.
 #[derive(Debug, Clone)]
@@ -119,7 +121,8 @@ impl Store {
             },
         };
         let lowers: Vec<PathBuf> = topmost(&parts).map(|lower| lower.path(self)).collect();
-        let view = View::open(&lowers, self.options().overlay_xattrs);
+        let view = chain.as_ref().and_then(|chain| self.extended().view(chain));
+        let view = view.unwrap_or_else(|| View::open(&lowers, self.options().overlay_xattrs));
         Ok(Stack {
             layers: layers.to_vec(),
             parts,
@@ -131,6 +134,9 @@ impl Store {
 
     /// The directories of a chain that was built before, if all of them are still here.
     fn known_chain(&self, chain: &ChainId) -> Result<Option<Vec<Lower>>> {
+        if let Some(lowers) = self.extended().parts(chain) {
+            return Ok(Some(lowers));
+        }
         let thing = Held::Chain(*chain);
         let Some(file) = self.directory::<ChainRecord>(thing)? else {
             return Ok(None);
@@ -145,21 +151,5 @@ impl Store {
         }
         self.discard(&thing)?;
         Ok(None)
-    }
-
-    /// Records the chain of a layer that was made above a stack: it fits there as it is.
-    pub(super) fn extend_chain(&self, below: &Stack, layer: &LayerRecord) -> Result<()> {
-        let chain = match &below.chain {
-            Some(chain) => chain.then(&layer.diff_id),
-            None => ChainId(*layer.diff_id.digest()),
-        };
-        let mut lowers = below.parts.clone();
-        lowers.push(Lower::Layer(layer.diff_id));
-        // The first use of a deeper one makes its merged directory.
-        if lowers.len() <= squash::MAX_LOWERS {
-            let temporary = build::ChainDirectory::new(self)?;
-            temporary.keep(&chain, lowers, &[])?;
-        }
-        Ok(())
     }
 }
