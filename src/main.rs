@@ -16,6 +16,7 @@ mod registries;
 mod settings;
 mod terminal;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,9 +28,8 @@ use crate::settings::Settings;
 fn main() -> ExitCode {
     // A process that was started as the launcher's zygote never comes back from here.
     kiln_runtime::init();
-    if rustix::process::geteuid().is_root() && std::env::args_os().skip(1).any(|word| word == "run")
-    {
-        // While the command line is read. Should the word mean something else, nothing is lost but the time of another processor.
+    if rustix::process::geteuid().is_root() && is_run(std::env::args_os().skip(1)) {
+        // While the command line is read.
         kiln_runtime::start_ahead();
     }
     let cli = match Cli::try_parse() {
@@ -40,6 +40,19 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => error.report(),
     }
+}
+
+/// Whether the command is `run`, as far as that shows without reading all flags.
+fn is_run(mut words: impl Iterator<Item = OsString>) -> bool {
+    while let Some(word) = words.next() {
+        match word.as_encoded_bytes() {
+            b"--root" | b"--config" => drop(words.next()),
+            b"container" => {}
+            flag if flag.starts_with(b"-") => {}
+            command => return command == b"run",
+        }
+    }
+    false
 }
 
 /// Runs one command. The code of a container's process is passed through.

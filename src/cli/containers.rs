@@ -7,7 +7,7 @@ use clap::Args;
 use super::foreign::ForeignArgs;
 use super::{ProgressMode, TlsArgs};
 
-/// What a container is made of: shared by `run` and `create`.
+// What a container is made of: shared by `run` and `create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     /// Print help

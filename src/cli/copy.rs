@@ -143,7 +143,7 @@ impl CopyArgs {
     }
 }
 
-/// How a registry is looked into.
+// How a registry is looked into.
 #[derive(Debug, Args)]
 pub struct LookArgs {
     /// Credentials, `USER:PASSWORD`

@@ -70,7 +70,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Flags that every command takes.
+// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
     /// Where images, layers and containers are kept
@@ -84,7 +84,8 @@ pub struct GlobalArgs {
     pub durable: bool,
 }
 
-// Only the command that is typed gets its flags: all of them together take longer than some commands.
+// Only the command that is typed gets its flags: all of them together take longer than some commands. They come after what is said here
+// of the command, so types of flags have plain comments: one for documentation would be taken as the help of the command.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Command {
@@ -214,4 +215,27 @@ pub enum Command {
     /// Look inside: for tests and tools
     #[command(hide = true)]
     Debug(DebugArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_a_command_begins_as_in_the_list_of_all() {
+        let mut cli = Cli::command();
+        let about = |command: &clap::Command| {
+            let about = command.get_about().map(ToString::to_string);
+            (command.get_name().to_owned(), about)
+        };
+        let listed: Vec<_> = cli.get_subcommands().map(about).collect();
+        assert!(listed.len() > 50);
+        // Gives every command its flags, and checks them.
+        cli.build();
+        cli.clone().debug_assert();
+        let alone: Vec<_> = cli.get_subcommands().map(about).collect();
+        assert_eq!(alone, listed);
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     PruneScope, PullArgs, PushArgs, RemoveImageArgs, SaveArgs, TagArgs,
 };
 
-/// `kiln image ...`
+// `kiln image ...`
 #[derive(Debug, Args)]
 pub struct ImageGroup {
     #[command(subcommand)]
@@ -42,7 +42,7 @@ pub enum ImageCommand {
     Tag(TagArgs),
 }
 
-/// `kiln system ...`
+// `kiln system ...`
 #[derive(Debug, Args)]
 pub struct SystemGroup {
     #[command(subcommand)]
@@ -59,7 +59,7 @@ pub enum SystemCommand {
     Prune(PruneArgs),
 }
 
-/// `kiln builder ...`, also `kiln buildx ...`
+// `kiln builder ...`, also `kiln buildx ...`
 #[derive(Debug, Args)]
 pub struct BuilderGroup {
     #[command(subcommand)]
@@ -76,7 +76,7 @@ pub enum BuilderCommand {
     Prune(PruneArgs),
 }
 
-/// Flags of `kiln df`.
+// Flags of `kiln df`.
 #[derive(Debug, Args)]
 pub struct DfArgs {
     /// List every image

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// Where results go.
+// Where results go.
 #[derive(Debug, Default, Args)]
 pub struct OutputArgs {
     /// Where the result goes: `type=image|registry|local|tar|oci|docker|cacheonly,...`, a folder, or `-` for a tar on
@@ -32,7 +32,7 @@ pub struct OutputArgs {
     pub metadata_file: Option<std::path::PathBuf>,
 }
 
-/// Looking into a build that went wrong, and making sure of one that went right.
+// Looking into a build that went wrong, and making sure of one that went right.
 #[derive(Debug, Default, Args)]
 pub struct InspectBuildArgs {
     /// What a failed step leaves: `shell` opens one over its files, mounts and environment
@@ -46,7 +46,7 @@ pub struct InspectBuildArgs {
     pub verify: bool,
 }
 
-/// Flags that buildx and docker have and that mean nothing here: accepted, with a note.
+// Flags that buildx and docker have and that mean nothing here: accepted, with a note.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Accepted for other builders")]
 pub struct AcceptedArgs {

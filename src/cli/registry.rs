@@ -8,7 +8,7 @@ use kiln_registry::{UploadWay, parse_size};
 
 use super::ProgressMode;
 
-/// How registries are reached.
+// How registries are reached.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TlsArgs {
     /// Registry that is reached without TLS or with a certificate nobody vouches for
@@ -53,7 +53,7 @@ fn parse_rate(text: &str) -> Result<u64, String> {
     rate.ok_or_else(|| "a rate is a number of bytes, or a number with k, m or g".to_owned())
 }
 
-/// How the registry of one image is reached, by the words of podman and skopeo.
+// How the registry of one image is reached, by the words of podman and skopeo.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OneSideArgs {
     /// Credentials for the image's registry; `kiln login` keeps them out of the shell's history

@@ -12,7 +12,7 @@ pub struct FormatArgs {
     pub format: Option<String>,
 }
 
-/// Flags that ask a question about a Dockerfile in place of a build.
+// Flags that ask a question about a Dockerfile in place of a build.
 #[derive(Debug, Args)]
 pub struct CallArgs {
     /// What to do: `build`, `check`, `outline` or `targets`, with `,format=json` for machines

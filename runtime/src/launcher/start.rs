@@ -56,6 +56,7 @@ impl Drop for Process {
 struct Begun {
     socket: OwnedFd,
     process: Process,
+    binary: OwnedFd,
 }
 
 /// The process that was started ahead.
@@ -89,6 +90,7 @@ fn begin() -> Result<Begun, LaunchError> {
     Ok(Begun {
         socket,
         process: Process { pid: Some(pid) },
+        binary,
     })
 }
 
@@ -107,6 +109,7 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
     let Begun {
         process,
         socket: ours,
+        binary,
     } = match ahead {
         Some(begun) => begun,
         None => begin()?,
@@ -122,7 +125,8 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
         ours.as_fd(),
         request::HELLO,
         &hello.encode(),
-        &[store.as_fd()],
+        // The last one to let go of the binary's mount waits for the kernel: that had better be the zygote, at its end.
+        &[store.as_fd(), binary.as_fd()],
     )
     .map_err(gone)?;
     let site = Site {

@@ -65,7 +65,7 @@ fn run(socket: OwnedFd) -> Result<Option<Monitor>, Errno> {
         return Ok(None);
     };
     let greeted = greet(&hello);
-    drop(hello);
+    keep_binary(hello);
     let answer = match &greeted {
         Ok(_) => Answer::Ready,
         Err((what, errno)) => failed(what, *errno),
@@ -74,6 +74,14 @@ fn run(socket: OwnedFd) -> Result<Option<Monitor>, Errno> {
     match greeted {
         Ok(hello) => Zygote::new(socket, Parent::new(&hello))?.serve(),
         Err(_) => Ok(None),
+    }
+}
+
+/// Lets go of all that came with the greeting but the binary's mount: the kernel makes the last one who closes it wait, so that stays
+/// open until this process ends.
+fn keep_binary(hello: Frame) {
+    if let Some(binary) = hello.fds.into_iter().nth(1) {
+        std::mem::forget(binary);
     }
 }
 

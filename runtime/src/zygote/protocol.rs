@@ -10,7 +10,7 @@ pub(crate) const NAME: &std::ffi::CStr = c"kiln-zygote";
 
 /// Frame kinds.
 pub(crate) mod request {
-    /// [`super::Hello`], with the store's root; answered on the same socket by a frame.
+    /// [`super::Hello`], with the store's root and the running binary; answered on the same socket by a frame.
     pub(crate) const HELLO: u32 = 1;
     /// A plan, with the answer socket and the plan's descriptors.
     pub(crate) const LAUNCH: u32 = 2;

@@ -1,7 +1,7 @@
 //! Pieces of a stream that several threads look at, and hashing them on one of these threads.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -49,7 +49,12 @@ impl Pool {
 
     /// A buffer of full size with any content.
     pub(super) fn buffer(&self) -> Vec<u8> {
-        self.empty.try_recv().unwrap_or_else(|_| vec![0; self.size])
+        if let Ok(bytes) = self.empty.try_recv() {
+            return bytes;
+        }
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = spare.take_if(|bytes| bytes.len() == self.size);
+        spare.unwrap_or_else(|| vec![0; self.size])
     }
 
     /// Makes a block of a buffer's first bytes.
@@ -59,6 +64,17 @@ impl Pool {
             filled,
             home: self.home.clone(),
         })
+    }
+}
+
+/// A buffer of the last pool, for the next: filling a new one with zeros takes longer than a small layer.
+static SPARE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Ok(bytes) = self.empty.try_recv() {
+            *SPARE.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+        }
     }
 }
 

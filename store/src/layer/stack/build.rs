@@ -1,5 +1,6 @@
 //! Working out the directories of a stack.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -19,10 +20,12 @@ pub(super) fn build(store: &Store, layers: &[DiffId]) -> Result<Vec<Lower>> {
         return Ok(Vec::new());
     };
     let (start, lowers) = start(store, layers, &chains)?;
+    let grown = start > 0 && store.extended().parts(&chains[start - 1]).is_some();
     let mut building = Building {
         store,
         chain: *chain,
-        directory: ChainDirectory::new(store)?,
+        grown,
+        directory: OnceCell::new(),
         lowers,
         own: 0,
         implied: Vec::new(),
@@ -136,7 +139,10 @@ fn create(path: &Path, mode: u32) -> Result<()> {
 pub(super) struct Building<'a> {
     pub store: &'a Store,
     chain: ChainId,
-    directory: ChainDirectory<'a>,
+    /// It starts with a stack that is in memory only.
+    grown: bool,
+    /// Made when something has to be put into it.
+    directory: OnceCell<ChainDirectory<'a>>,
     pub lowers: Vec<Lower>,
     /// Directories made for this chain.
     own: usize,
@@ -186,7 +192,24 @@ impl Building<'_> {
                 writer.finish()
             })?;
         }
-        self.directory.keep(&self.chain, self.lowers, &self.detours)
+        if self.grown && self.own == 0 {
+            let lowers = self.lowers.clone();
+            self.store.extended().insert(self.chain, lowers, None);
+            return Ok(self.lowers);
+        }
+        self.directory()?;
+        match self.directory.into_inner() {
+            Some(directory) => directory.keep(&self.chain, self.lowers, &self.detours),
+            None => Ok(self.lowers),
+        }
+    }
+
+    fn directory(&self) -> Result<&ChainDirectory<'_>> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory);
+        }
+        let directory = ChainDirectory::new(self.store)?;
+        Ok(self.directory.get_or_init(|| directory))
     }
 
     /// True when a directory that the archive took for granted is a link below.
@@ -210,7 +233,10 @@ impl Building<'_> {
         let is_own =
             |lower: &Lower| matches!(lower, Lower::Chain(chain, _) if *chain == self.chain);
         let path = |lower: &Lower| match lower {
-            Lower::Chain(_, name) if is_own(lower) => self.directory.path.join(name),
+            Lower::Chain(_, name) if is_own(lower) => match self.directory.get() {
+                Some(directory) => directory.path.join(name),
+                None => lower.path(self.store),
+            },
             other => other.path(self.store),
         };
         let paths: Vec<PathBuf> = self.lowers.iter().map(path).collect();
@@ -225,7 +251,7 @@ impl Building<'_> {
     ) -> Result<()> {
         let name = self.own.to_string();
         self.own += 1;
-        let writer = self.directory.tree(&name, below)?;
+        let writer = self.directory()?.tree(&name, below)?;
         fill(self, writer)?;
         self.lowers.push(Lower::Chain(self.chain, name));
         Ok(())

@@ -40,7 +40,7 @@ impl Extended {
         found.map(|(_, view)| view.clone())
     }
 
-    fn insert(&self, chain: ChainId, parts: Vec<Lower>, view: Option<View>) {
+    pub(super) fn insert(&self, chain: ChainId, parts: Vec<Lower>, view: Option<View>) {
         let mut stacks = self.stacks();
         stacks.parts.insert(chain, parts);
         if let Some(view) = view {
