@@ -162,7 +162,7 @@ pub struct ContainerArgs {
     pub command: Box<ContainerCommand>,
 }
 
-/// Docker's longer names: `container run` is `run`.
+// Docker's longer names: `container run` is `run`.
 #[derive(Debug, Subcommand)]
 pub enum ContainerCommand {
     /// Create a container from an image and run it

@@ -5,7 +5,7 @@
 
 use std::sync::mpsc::channel;
 
-use kiln_store::LockGuard;
+use kiln_store::{LockGuard, Store};
 
 use super::Engine;
 use crate::cache::{StepKeys, StepResult};
@@ -41,11 +41,11 @@ impl Engine<'_> {
             // Nobody listens any more when the lock came first.
             let _ = cancelled.send(None);
         });
-        let store = self.host.store.clone();
+        let root = self.host.store.root().to_owned();
         std::thread::Builder::new()
             .name("lock".to_owned())
             .spawn(move || {
-                let _ = sender.send(Some(store.lock(&name)));
+                let _ = sender.send(Some(Store::lock_at(&root, &name)));
             })
             .map_err(|error| BuildError::host("cannot wait for a lock", error))?;
         match receiver.recv() {

@@ -43,7 +43,12 @@ pub struct LockGuard {
 impl Store {
     /// Waits for the lock of this name and takes it.
     pub fn lock(&self, name: &str) -> Result<LockGuard> {
-        let path = self.lock_path(name)?;
+        Self::lock_at(self.root(), name)
+    }
+
+    /// The same for the store at `root`, by a thread that may have to be left behind: it keeps no handle on the store.
+    pub fn lock_at(root: &Path, name: &str) -> Result<LockGuard> {
+        let path = lock_path(root, name)?;
         loop {
             let file = open_lock(&path)?;
             retry(|| flock(&file, FlockOperation::LockExclusive))
@@ -56,7 +61,7 @@ impl Store {
 
     /// Takes the lock of this name when nobody has it.
     pub fn try_lock(&self, name: &str) -> Result<Option<LockGuard>> {
-        let path = self.lock_path(name)?;
+        let path = lock_path(self.root(), name)?;
         loop {
             let file = open_lock(&path)?;
             if !try_exclusive(&file).map_err(Error::io("lock", &path))? {
@@ -67,11 +72,11 @@ impl Store {
             }
         }
     }
+}
 
-    fn lock_path(&self, name: &str) -> Result<PathBuf> {
-        check_name(name)?;
-        Ok(self.root().join("locks").join(name))
-    }
+fn lock_path(root: &Path, name: &str) -> Result<PathBuf> {
+    check_name(name)?;
+    Ok(root.join("locks").join(name))
 }
 
 fn open_lock(path: &Path) -> Result<File> {
