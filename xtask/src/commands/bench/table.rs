@@ -101,7 +101,7 @@ pub fn page(results: &Results) -> String {
     if !notes.is_empty() {
         let _ = writeln!(page, "\nNot measured: {}.", notes.join("; "));
     }
-    page.push_str("\nLayers by themselves, and the candidates for gzip: [layers.md](layers.md).\n");
+    page.push_str("\nLayers by themselves, and the candidates for gzip: [layers.md](layers.md). Launches: [launch.md](launch.md).\n");
     page
 }
 
