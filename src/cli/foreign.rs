@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-/// The flags. Those of docker's that take a list are lists.
+// The flags. Those of docker's that take a list are lists.
 #[derive(Debug, Args)]
 #[allow(missing_docs)]
 pub struct ForeignArgs {
