@@ -286,7 +286,7 @@ impl Host {
 
     /// Reaches the registries of these images as the flags for them say. Has to come before the first request.
     pub fn reach(&self, images: &[Reference], side: &OneSideArgs) -> Result<(), CommandError> {
-        if side.creds.is_none() && side.tls_verify.is_none() && side.cert_dir.is_none() {
+        if side.says_nothing() {
             return Ok(());
         }
         let mut options = self.client_options()?;

@@ -91,6 +91,10 @@ pub fn apply_side(
         let known = std::mem::take(&mut options.credentials);
         options.credentials = known.with_given(registry, credential);
     }
+    if let Some(token) = &side.registry_token {
+        let known = std::mem::take(&mut options.credentials);
+        options.credentials = known.with_given(registry, Credential::Registry(Secret::new(token)));
+    }
     let host = options.hosts.entry(registry.to_owned()).or_default();
     if let Some(verify) = side.tls_verify {
         host.tls = Some(if verify { Tls::Verify } else { Tls::Insecure });

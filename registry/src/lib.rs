@@ -27,6 +27,7 @@ mod directory;
 mod download;
 mod error;
 mod event;
+mod held;
 mod host;
 mod layers;
 mod layout;

@@ -108,6 +108,8 @@ pub struct HostOptions {
     pub headers: Vec<(String, String)>,
     /// The way in which blobs are sent first; `None` means what is known of the registry.
     pub upload: Option<UploadWay>,
+    /// The proxy for this registry and what it sends on to, whatever its name and those of the other proxies.
+    pub proxy: Option<Url>,
 }
 
 /// A client's own certificate.

@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kiln_store::{
-    Compression, Descriptor, DiffId, Digest, ImageConfig, Index, MANIFEST_LIMIT, Manifest,
-    Platform, Store, media_type,
+    Compression, Descriptor, DiffId, Digest, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Store,
+    media_type,
 };
 
 use crate::content::{BlobUpload, ByteStream, ManifestName, Placed, Repository, Resolved};
+use crate::copy::Platforms;
 use crate::error::{Error, Result};
-use crate::remote::decide_media_type;
+use crate::held;
 use crate::source::{blocking, read_file};
 use crate::transport::Traffic;
 
@@ -24,48 +24,41 @@ use crate::transport::Traffic;
 pub struct StoredImages {
     store: Store,
     name: String,
-    root: Digest,
+    /// What was chosen of it.
+    root: Resolved,
     /// What the layers that have no blob are, by the digest that their manifest gives them.
     layers: BTreeMap<Digest, DiffId>,
-    /// Whether all of an index is here.
-    is_whole: bool,
 }
 
 impl StoredImages {
-    /// Opens an image or index; `name` is for messages.
-    pub async fn open(store: &Store, root: &Digest, name: &str) -> Result<Self> {
+    /// Opens an image or index; `name` is for messages. `platforms` chooses from an index; `None` means all of it or, where not all is here, this
+    /// machine's image.
+    pub async fn open(
+        store: &Store,
+        root: &Digest,
+        name: &str,
+        platforms: Option<&Platforms>,
+    ) -> Result<Self> {
         let (store, root, name) = (store.clone(), *root, name.to_owned());
+        let platforms = platforms.cloned();
         blocking("reading the store", move || {
+            let root = held::choose(&store, &root, platforms.as_ref())?.root;
             let mut images = Self {
                 store,
                 name,
-                root,
+                root: root.clone(),
                 layers: BTreeMap::new(),
-                is_whole: true,
             };
-            let document = images.document(&root)?;
-            images.note(&document, true)?;
+            images.note(&root, true)?;
             Ok(images)
         })
         .await
     }
 
-    /// The name to copy it by: the root or, where only one platform of an index is here, the manifest of that one.
-    pub fn whole_or_one(&self, platform: Option<&Platform>) -> Result<ManifestName> {
-        if self.is_whole {
-            return Ok(ManifestName::Digest(self.root));
-        }
-        let host = Platform::host();
-        let image = self
-            .store
-            .image_for(&self.root, platform.unwrap_or(&host))?;
-        Ok(ManifestName::Digest(image.manifest_digest))
-    }
-
-    /// Whether all platforms of an index are here; true of a single image.
+    /// The name to copy it by.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.is_whole
+    pub fn root_name(&self) -> ManifestName {
+        ManifestName::Digest(self.root.descriptor.digest)
     }
 
     fn note(&mut self, document: &Resolved, outermost: bool) -> Result<()> {
@@ -76,10 +69,6 @@ impl StoredImages {
         if media_type::is_index(&document.descriptor.media_type) {
             let index: Index = serde_json::from_slice(&document.bytes).map_err(broken)?;
             for child in index.manifests.iter().filter(|_| outermost) {
-                if self.store.blob_size(&child.digest)?.is_none() {
-                    self.is_whole = false;
-                    continue;
-                }
                 let child = self.document(&child.digest)?;
                 self.note(&child, false)?;
             }
@@ -100,21 +89,15 @@ impl StoredImages {
     }
 
     fn document(&self, digest: &Digest) -> Result<Resolved> {
-        let bytes = match self.store.read_blob(digest, MANIFEST_LIMIT) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(kiln_store::Error::BlobNotFound { .. }) => {
-                return Err(Error::NotFound(format!(
-                    "{digest} of {} in the store (it was pulled for one platform)",
-                    self.name
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let kind = decide_media_type(&format!("image {digest}"), "", &bytes)?;
-        Ok(Resolved {
-            descriptor: Descriptor::new(kind, *digest, bytes.len() as u64),
-            bytes,
-        })
+        if *digest == self.root.descriptor.digest {
+            return Ok(self.root.clone());
+        }
+        match held::read_document(&self.store, digest) {
+            Err(Error::Store(kiln_store::Error::BlobNotFound { .. })) => Err(Error::NotFound(
+                format!("{digest} of {} in the store", self.name),
+            )),
+            read => read,
+        }
     }
 
     /// Makes sure that a blob is in the store.
@@ -163,7 +146,7 @@ impl Repository for StoredImages {
         async move {
             blocking("reading the store", move || match name {
                 ManifestName::Digest(digest) => this.document(&digest),
-                ManifestName::Tag(_) => this.document(&this.root),
+                ManifestName::Tag(_) => Ok(this.root),
             })
             .await
         }

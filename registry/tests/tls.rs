@@ -5,14 +5,14 @@
 
 mod support;
 
+use kiln_registry::routes::{HostsToml, Routes, read_certificates};
 use kiln_registry::{
-    Client, ClientOptions, HostOptions, Layout, ManifestName, PullOptions, PushOptions, Tls, pull,
-    pull_from, push,
+    Client, ClientOptions, HostOptions, PullOptions, PushOptions, Tls, pull, push,
 };
-use kiln_store::{Platform, Store};
+use kiln_store::Platform;
 use support::docker_registry::DockerRegistry;
 use support::image::TestImage;
-use support::{ignore, quick_options, reference, scratch, store};
+use support::{ignore, pull_into, push_from, quick_options, reference, scratch};
 
 fn client(registry: &DockerRegistry, tls: Option<Tls>, authority: bool) -> Client {
     let host = HostOptions {
@@ -33,24 +33,6 @@ fn client(registry: &DockerRegistry, tls: Option<Tls>, authority: bool) -> Clien
     .unwrap()
 }
 
-/// A store with an image in it.
-async fn stored(root: &std::path::Path, image: &TestImage) -> Store {
-    image.write_layout(&root.join("layout"), "x");
-    let layout = Layout::open(&root.join("layout")).unwrap();
-    let store = store(&root.join("store"));
-    pull_from(
-        &layout,
-        &ManifestName::Tag("x".to_owned()),
-        &store,
-        &Platform::host(),
-        &[],
-        &ignore,
-    )
-    .await
-    .unwrap();
-    store
-}
-
 #[tokio::test]
 async fn certificates_and_protocols() {
     let Some(registry) = DockerRegistry::start_tls() else {
@@ -58,7 +40,7 @@ async fn certificates_and_protocols() {
     };
     let root = scratch();
     let image = TestImage::new(21, &[200_000, 300_000]);
-    let store = stored(root.path(), &image).await;
+    let store = support::stored(root.path(), &image).await;
     let name = reference(&registry.name("app:1"));
     let options = PushOptions::default();
 
@@ -138,7 +120,7 @@ async fn insecure_registries_may_speak_plain_http() {
     };
     let root = scratch();
     let image = TestImage::new(21, &[1000]);
-    let store = stored(root.path(), &image).await;
+    let store = support::stored(root.path(), &image).await;
     let name = reference(&registry.name("app:1"));
     for tls in [Tls::Insecure, Tls::Plain] {
         push(
@@ -168,6 +150,83 @@ async fn insecure_registries_may_speak_plain_http() {
         error.starts_with(&format!("HEAD https://{}/", registry.address)),
         "{error}"
     );
+}
+
+/// The settings of a folder of certificates.
+fn from_certs_d(registry: &DockerRegistry, with_client: bool) -> ClientOptions {
+    let (certificate, key) = registry.client_certificate();
+    let mut files = vec![("ca.crt".to_owned(), registry.authority())];
+    if with_client {
+        files.push(("client.cert".to_owned(), certificate));
+        files.push(("client.key".to_owned(), key));
+    }
+    let mut host = HostOptions {
+        tls: Some(Tls::Verify),
+        ..HostOptions::default()
+    };
+    read_certificates(&mut host, &files, "certs.d/here").unwrap();
+    ClientOptions {
+        hosts: [(registry.address.clone(), host)].into(),
+        ..quick_options()
+    }
+}
+
+/// The same from a `hosts.toml`, as a server and as a host before it.
+fn from_hosts_toml(registry: &DockerRegistry, text: &str) -> ClientOptions {
+    let (certificate, key) = registry.client_certificate();
+    let read = |name: &str| match name {
+        "ca.pem" => Ok(registry.authority()),
+        "client.pem" => Ok(certificate.clone()),
+        "client.key" => Ok(key.clone()),
+        "both.pem" => Ok([certificate.clone(), key.clone()].concat()),
+        _ => Err(format!("no {name}")),
+    };
+    let text = text.replace("HERE", &format!("https://{}", registry.address));
+    let hosts = HostsToml::parse(&text, "hosts.toml", &read).unwrap();
+    let routes = Routes {
+        default_host: Some(hosts),
+        ..Routes::default()
+    };
+    ClientOptions {
+        routes,
+        ..quick_options()
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_a_certificate_of_its_clients() {
+    let Some(registry) = DockerRegistry::start_mutual_tls() else {
+        return;
+    };
+    let root = scratch();
+    let image = TestImage::new(21, &[200_000, 1000]);
+    let store = support::stored(root.path(), &image).await;
+    let name = reference(&registry.name("app:1"));
+    let known = [
+        from_certs_d(&registry, true),
+        from_hosts_toml(
+            &registry,
+            "server = 'HERE'\nca = 'ca.pem'\nclient = [['client.pem', 'client.key']]\n",
+        ),
+        from_hosts_toml(
+            &registry,
+            "[host.'HERE']\ncapabilities = ['pull', 'resolve', 'push']\nca = ['ca.pem']\nclient = 'both.pem'\n",
+        ),
+    ];
+    for options in known {
+        let client = Client::new(options).unwrap();
+        push_from(&client, &store, &image, &name).await.unwrap();
+        let other = scratch();
+        let other = support::store(other.path());
+        let pulled = pull_into(&client, &other, &name).await.unwrap();
+        assert_eq!(pulled.digest, image.digest());
+    }
+    let stranger = Client::new(from_certs_d(&registry, false)).unwrap();
+    let error = push_from(&stranger, &store, &image, &name)
+        .await
+        .unwrap_err();
+    let words = "the registry wants a certificate of its client";
+    assert!(error.to_string().contains(words), "{error}");
 }
 
 #[test]

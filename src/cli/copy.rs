@@ -11,6 +11,10 @@ use super::{ProgressMode, TlsArgs};
 pub struct SideArgs {
     /// `user:password`, or a user alone whose password is asked for nowhere.
     pub creds: Option<String>,
+    /// A bearer token that the registry itself takes.
+    pub registry_token: Option<String>,
+    /// A folder with certificates.
+    pub cert_dir: Option<PathBuf>,
     /// False to speak to a registry without TLS or with a certificate nobody vouches for.
     pub tls_verify: Option<bool>,
     /// The socket of a docker engine.
@@ -87,6 +91,30 @@ pub struct CopyArgs {
     /// Credentials for the target
     #[arg(long, value_name = "USER:PASSWORD", visible_alias = "to-creds")]
     pub dest_creds: Option<String>,
+    /// Bearer token that the source's registry itself takes
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "KILN_SRC_REGISTRY_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "src_creds"
+    )]
+    pub src_registry_token: Option<String>,
+    /// Bearer token that the target's registry itself takes
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "KILN_DEST_REGISTRY_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "dest_creds"
+    )]
+    pub dest_registry_token: Option<String>,
+    /// Folder with certificates for the source's registry: *.crt, and *.cert with *.key
+    #[arg(long, value_name = "DIR")]
+    pub src_cert_dir: Option<PathBuf>,
+    /// Folder with certificates for the target's registry
+    #[arg(long, value_name = "DIR")]
+    pub dest_cert_dir: Option<PathBuf>,
     /// Whether the source needs TLS with a certificate that holds
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub src_tls_verify: Option<bool>,
@@ -121,6 +149,8 @@ impl CopyArgs {
     pub fn source_side(&self) -> SideArgs {
         SideArgs {
             creds: self.src_creds.clone().or_else(|| self.creds.clone()),
+            registry_token: self.src_registry_token.clone(),
+            cert_dir: self.src_cert_dir.clone(),
             tls_verify: self.src_tls_verify,
             daemon_host: self.src_daemon_host.clone(),
         }
@@ -130,6 +160,8 @@ impl CopyArgs {
     pub fn target_side(&self) -> SideArgs {
         SideArgs {
             creds: self.dest_creds.clone().or_else(|| self.creds.clone()),
+            registry_token: self.dest_registry_token.clone(),
+            cert_dir: self.dest_cert_dir.clone(),
             tls_verify: self.dest_tls_verify,
             daemon_host: self.dest_daemon_host.clone(),
         }
@@ -149,6 +181,18 @@ pub struct LookArgs {
     /// Credentials, `USER:PASSWORD`
     #[arg(long, value_name = "USER:PASSWORD")]
     pub creds: Option<String>,
+    /// Bearer token that the registry itself takes
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "KILN_REGISTRY_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "creds"
+    )]
+    pub registry_token: Option<String>,
+    /// Folder with certificates for the registry: *.crt, and *.cert with *.key
+    #[arg(long, value_name = "DIR")]
+    pub cert_dir: Option<PathBuf>,
     /// Whether the registry needs TLS with a certificate that holds
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub tls_verify: Option<bool>,
@@ -161,6 +205,8 @@ impl LookArgs {
     pub fn side(&self) -> SideArgs {
         SideArgs {
             creds: self.creds.clone(),
+            registry_token: self.registry_token.clone(),
+            cert_dir: self.cert_dir.clone(),
             tls_verify: self.tls_verify,
             daemon_host: None,
         }

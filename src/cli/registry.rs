@@ -57,8 +57,16 @@ fn parse_rate(text: &str) -> Result<u64, String> {
 #[derive(Debug, Clone, Default, Args)]
 pub struct OneSideArgs {
     /// Credentials for the image's registry; `kiln login` keeps them out of the shell's history
-    #[arg(long, value_name = "USER:PASSWORD")]
+    #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "registry_token")]
     pub creds: Option<String>,
+    /// Bearer token that the image's registry itself takes; no token is asked for then
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "KILN_REGISTRY_TOKEN",
+        hide_env_values = true
+    )]
+    pub registry_token: Option<String>,
     /// Whether the image's registry needs TLS with a certificate that holds
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub tls_verify: Option<bool>,
@@ -67,11 +75,27 @@ pub struct OneSideArgs {
     pub cert_dir: Option<PathBuf>,
 }
 
+impl OneSideArgs {
+    /// Whether none of the flags was given.
+    pub fn says_nothing(&self) -> bool {
+        self.creds.is_none()
+            && self.registry_token.is_none()
+            && self.tls_verify.is_none()
+            && self.cert_dir.is_none()
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct PushArgs {
     /// Images to push
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
+    /// Platforms to choose from a multi-platform image; several give a new index of them alone [default: all that it has]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Send layers that are here uncompressed as they are, and keep the image's digest
+    #[arg(long)]
+    pub keep_uncompressed: bool,
     /// Print the digest and nothing else
     #[arg(long, short)]
     pub quiet: bool,

@@ -20,16 +20,22 @@ pub fn run(args: &PushArgs, settings: &Settings) -> Result<u8, CommandError> {
     let images = images.collect::<Result<Vec<Reference>, CommandError>>()?;
     host.reach(&images, &args.side)?;
     for name in &args.images {
-        let digest = push(&host, name, args.progress, args.quiet)?;
+        let options = PushOptions {
+            platforms: super::copy::chosen(&args.platform)?,
+            keep_uncompressed: args.keep_uncompressed,
+            ..PushOptions::default()
+        };
+        let digest = push(&host, name, &options, args.progress, args.quiet)?;
         output::data(&format!("{digest}\n"))?;
     }
     Ok(0)
 }
 
 /// Uploads one image to the registry of its name; gives the digest of what is there now.
-pub fn push(
+fn push(
     host: &Host,
     name: &str,
+    options: &PushOptions,
     progress: ProgressMode,
     quiet: bool,
 ) -> Result<kiln_store::Digest, CommandError> {
@@ -39,7 +45,7 @@ pub fn push(
             .code(1)
             .hint("`kiln images` lists what there is, `kiln tag` gives an image another name")
     })?;
-    push_digest(host, &reference, &digest, progress, quiet)
+    push_chosen(host, &reference, &digest, options, progress, quiet)
 }
 
 /// Uploads what the digest names in the store under a name; gives the digest of what is there now.
@@ -50,6 +56,18 @@ pub fn push_digest(
     progress: ProgressMode,
     quiet: bool,
 ) -> Result<kiln_store::Digest, CommandError> {
+    let options = PushOptions::default();
+    push_chosen(host, reference, digest, &options, progress, quiet)
+}
+
+fn push_chosen(
+    host: &Host,
+    reference: &Reference,
+    digest: &kiln_store::Digest,
+    options: &PushOptions,
+    progress: ProgressMode,
+    quiet: bool,
+) -> Result<kiln_store::Digest, CommandError> {
     let reference = match reference.digest() {
         Some(_) => reference.clone(),
         None => reference.clone().with_default_tag(),
@@ -57,13 +75,12 @@ pub fn push_digest(
     let progress = Progress::new(progress, quiet, false);
     let events = progress.transfers();
     let started = std::time::Instant::now();
-    let options = PushOptions::default();
     let pushing = kiln_registry::push(
         host.client()?,
         &host.store,
         digest,
         &reference,
-        &options,
+        options,
         &events,
     );
     let pushed = host.network()?.block_on(pushing);
@@ -71,8 +88,20 @@ pub fn push_digest(
     let pushed = pushed.map_err(|error| super::registry_failure(error, &reference))?;
     if !quiet {
         progress.summary(&summary(&reference, &pushed, started.elapsed()));
+        if let Some(note) = repacked(digest, &pushed) {
+            output::talk(&note);
+        }
     }
     Ok(pushed.digest)
+}
+
+/// What to say of an image whose layers were uncompressed and went compressed.
+fn repacked(here: &kiln_store::Digest, pushed: &Pushed) -> Option<String> {
+    (pushed.repacked && pushed.digest != *here).then(|| {
+        format!(
+            "its layers were uncompressed and went compressed: the digest was {here} (`--keep-uncompressed` sends them as they are)"
+        )
+    })
 }
 
 fn summary(reference: &Reference, pushed: &Pushed, elapsed: Duration) -> Summary {

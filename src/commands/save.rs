@@ -105,22 +105,17 @@ async fn put(
     platform: Option<&Platform>,
     progress: &Progress,
 ) -> Result<(), CommandError> {
-    let stored = StoredImages::open(&host.store, &image.digest, &image.shown).await?;
-    let root = match platform {
-        // Which one of an index is chosen below.
-        Some(_) => ManifestName::Digest(image.digest),
-        None => stored.whole_or_one(None)?,
-    };
+    let wish = platform.map(|platform| Platforms::One(platform.clone()));
+    let stored = StoredImages::open(&host.store, &image.digest, &image.shown, wish.as_ref());
+    let stored = stored.await?;
+    let root = stored.root_name();
     let from: Arc<dyn Repository> = Arc::new(stored);
     let names: Vec<ManifestName> = image
         .name
         .iter()
         .map(|name| ManifestName::Tag(name.to_string()))
         .collect();
-    let options = CopyOptions {
-        platforms: platform.map_or(Platforms::All, |platform| Platforms::One(platform.clone())),
-        ..CopyOptions::default()
-    };
+    let options = CopyOptions::default();
     kiln_registry::copy(
         &from,
         &root,

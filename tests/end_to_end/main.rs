@@ -52,6 +52,7 @@ mod resumed;
 mod sharing;
 mod sources;
 mod step_path;
+mod transfers;
 mod verify;
 mod volumes;
 mod watched;

@@ -7,14 +7,12 @@ use kiln_store::{Descriptor, Digest, Index, Manifest, Platform, media_type};
 
 use crate::content::{ManifestName, Repository, Resolved};
 use crate::error::{Error, Result};
+use crate::held::ATTESTED;
 
 use super::{AT_ONCE, Platforms};
 
 /// Indexes may hold indexes. Deeper ones than this do not exist outside of attacks.
 const DEEPEST: usize = 4;
-
-/// The annotation by which `BuildKit`'s attestations in an index name their image.
-const ATTESTED: &str = "vnd.docker.reference.digest";
 
 /// What is to be copied.
 #[derive(Clone, Debug)]

@@ -91,6 +91,21 @@ pub struct HostKnowledge {
     pub upload: Option<UploadWay>,
     /// Whether mounts work.
     pub mounts: Option<bool>,
+    /// When that was seen last, in seconds since 1970.
+    pub seen: u64,
+}
+
+/// What was seen longer ago than this is found out again: registries are upgraded, and their front ends changed. Seven days.
+pub(super) const FORGOTTEN_AFTER: u64 = 7 * 24 * 60 * 60;
+
+impl HostKnowledge {
+    /// The same, unless it is too old at `now` (or from a clock that was wrong).
+    pub(super) fn if_recent(self, now: u64) -> Self {
+        match now.checked_sub(self.seen) {
+            Some(age) if age <= FORGOTTEN_AFTER => self,
+            _ => Self::default(),
+        }
+    }
 }
 
 /// Keeps what is known of registries.
@@ -135,6 +150,21 @@ mod tests {
         );
         for wrong in ["", "PUT", "chunked", "chunked:0", "chunked:x", "stream:4"] {
             assert!(wrong.parse::<UploadWay>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn old_knowledge_is_none() {
+        let known = HostKnowledge {
+            upload: Some(UploadWay::Stream),
+            mounts: Some(true),
+            seen: 1_000_000,
+        };
+        let at = |now: u64| known.clone().if_recent(now);
+        assert_eq!(at(1_000_000), known);
+        assert_eq!(at(1_000_000 + FORGOTTEN_AFTER), known);
+        for now in [1_000_001 + FORGOTTEN_AFTER, 999_999] {
+            assert_eq!(at(now), HostKnowledge::default(), "{now}");
         }
     }
 

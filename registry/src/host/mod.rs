@@ -5,6 +5,7 @@ mod profile;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -163,7 +164,7 @@ impl Host {
             .get_or_init(|| async {
                 let name = self.name.clone();
                 let recalled = blocking("the record of a registry", move || memory.recall(&name));
-                let knowledge = recalled.await.unwrap_or_default();
+                let knowledge = recalled.await.unwrap_or_default().if_recent(now());
                 let fixed = self.settings.upload.is_some();
                 if let Some(way) = knowledge.upload.filter(|_| !fixed) {
                     *self.way() = way;
@@ -192,6 +193,7 @@ impl Host {
         let knowledge = HostKnowledge {
             upload: (way != self.profile.first).then_some(way),
             mounts: (self.mounts() == Mounts::Work).then_some(true),
+            seen: now(),
         };
         let name = self.name.clone();
         // Only requests are lost with it.
@@ -421,6 +423,13 @@ impl Host {
     }
 }
 
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
 /// The settings that hold for an endpoint: the options' own, which the user has given for this name, before those that came with it.
 fn settings_of(endpoint: &Endpoint, options: &ClientOptions) -> HostOptions {
     let mut settings = options
@@ -432,6 +441,7 @@ fn settings_of(endpoint: &Endpoint, options: &ClientOptions) -> HostOptions {
     if let Some(own) = &endpoint.settings {
         settings.tls = settings.tls.or(own.tls);
         settings.upload = settings.upload.or(own.upload);
+        settings.proxy = settings.proxy.or_else(|| own.proxy.clone());
         settings
             .certificate_authorities
             .extend(own.certificate_authorities.iter().cloned());

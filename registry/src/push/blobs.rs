@@ -48,6 +48,8 @@ pub(super) struct Blobs<'a> {
     sent: usize,
     mounted: usize,
     skipped: usize,
+    /// Whether layers are compressed that were here uncompressed.
+    pub(super) repacked: bool,
 }
 
 impl<'a> Blobs<'a> {
@@ -65,6 +67,7 @@ impl<'a> Blobs<'a> {
             sent: 0,
             mounted: 0,
             skipped: 0,
+            repacked: false,
         }
     }
 
@@ -77,6 +80,7 @@ impl<'a> Blobs<'a> {
             mounted: self.mounted,
             skipped: self.skipped + skipped,
             single_platform,
+            repacked: self.repacked,
         }
     }
 

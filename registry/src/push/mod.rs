@@ -15,10 +15,11 @@ mod plan;
 
 use std::collections::BTreeMap;
 
-use kiln_store::{Digest, Platform, Reference, Store};
+use kiln_store::{Digest, Reference, Store};
 
 use crate::client::Client;
 use crate::content::{ManifestName, Repository, Resolved};
+use crate::copy::Platforms;
 use crate::error::{Error, Result};
 use crate::event::{Event, Events};
 use crate::origins;
@@ -37,8 +38,10 @@ pub struct PushOptions {
     pub origins: BTreeMap<Digest, Vec<Reference>>,
     /// Further tags for the same manifest in the same repository.
     pub tags: Vec<String>,
-    /// The platform to push from an index that is not here whole; `None` means this machine's.
-    pub platform: Option<Platform>,
+    /// Which images of an index; `None` means all of them or, where not all are here, this machine's.
+    pub platforms: Option<Platforms>,
+    /// True to send layers that are here as uncompressed blobs as they are.
+    pub keep_uncompressed: bool,
 }
 
 /// What was pushed and what it cost.
@@ -56,6 +59,8 @@ pub struct Pushed {
     pub skipped: usize,
     /// True if the image named an index of which only some platforms are here: only one platform's image was pushed.
     pub single_platform: bool,
+    /// True if layers that were here uncompressed went compressed, so that the digest is another one.
+    pub repacked: bool,
 }
 
 /// Pushes an image or index from the store. Layers that are here only unpacked are compressed, and the image with its new manifest is recorded.
@@ -78,7 +83,10 @@ pub async fn push(
         &names,
         store,
         image,
-        options.platform.as_ref(),
+        &Wish {
+            platforms: options.platforms.as_ref(),
+            compress: !options.keep_uncompressed,
+        },
         &origins,
         events,
     )
@@ -91,6 +99,14 @@ pub async fn push(
     })
     .await?;
     Ok(pushed.pushed)
+}
+
+/// What is pushed of an image, and how.
+#[derive(Clone, Copy, Debug)]
+struct Wish<'a> {
+    platforms: Option<&'a Platforms>,
+    /// Whether layers that are here as uncompressed blobs are compressed.
+    compress: bool,
 }
 
 /// Where blobs may be taken over from.
@@ -123,15 +139,19 @@ pub async fn push_into(
     names: &[ManifestName],
     store: &Store,
     image: &Digest,
-    platform: Option<&Platform>,
+    platforms: Option<&Platforms>,
     events: Events<'_>,
 ) -> Result<Pushed> {
     let origins = Origins {
         registry: None,
         given: &BTreeMap::new(),
     };
+    let wish = Wish {
+        platforms,
+        compress: false,
+    };
     Ok(
-        push_to(repository, names, store, image, platform, &origins, events)
+        push_to(repository, names, store, image, &wish, &origins, events)
             .await?
             .pushed,
     )
@@ -142,11 +162,12 @@ async fn push_to(
     names: &[ManifestName],
     store: &Store,
     image: &Digest,
-    platform: Option<&Platform>,
+    wish: &Wish<'_>,
     origins: &Origins<'_>,
     events: Events<'_>,
 ) -> Result<Done> {
-    let plan = Plan::make(store, image, platform).await?;
+    let plan = Plan::make(store, image, wish.platforms, wish.compress).await?;
+    let repacked = plan.is_repacked();
     let layers = |plan: &Plan| {
         plan.images
             .iter()
@@ -154,6 +175,7 @@ async fn push_to(
             .collect::<Vec<_>>()
     };
     let mut blobs = Blobs::new(repository, store, *origins, events);
+    blobs.repacked = repacked;
     let plan = if plan.is_complete() {
         let root = plan.root();
         events(Event::Resolved {

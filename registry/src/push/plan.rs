@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use kiln_store::{
-    Descriptor, DiffId, Digest, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Platform, Store,
-    media_type,
+    Descriptor, DiffId, Digest, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Store, media_type,
 };
 
 use crate::content::Resolved;
+use crate::copy::Platforms;
 use crate::error::{Error, Result};
+use crate::held::{self, Choice, parse, read_document};
 use crate::layers;
-use crate::remote::decide_media_type;
 use crate::source::blocking;
 
 /// The documents of a push, in the order in which they are put.
@@ -32,6 +32,8 @@ pub(super) struct PlannedImage {
     pub(super) manifest: Manifest,
     /// The layers, in order.
     pub(super) layers: Vec<PlannedLayer>,
+    /// Whether there are uncompressed blobs that go compressed.
+    repacked: bool,
 }
 
 /// One layer of a push.
@@ -48,52 +50,50 @@ pub(super) enum PlannedLayer {
 }
 
 impl Plan {
-    /// Reads what a digest names in the store.
+    /// Reads what a digest names in the store. For a registry, layers that are here uncompressed are compressed, unless it was a registry that gave
+    /// them so.
     pub(super) async fn make(
         store: &Store,
         root: &Digest,
-        platform: Option<&Platform>,
+        platforms: Option<&Platforms>,
+        compress: bool,
     ) -> Result<Self> {
-        let (store, root, platform) = (store.clone(), *root, platform.cloned());
+        let (store, root, platforms) = (store.clone(), *root, platforms.cloned());
         blocking("reading the store", move || {
-            Self::read(&store, &root, platform.as_ref())
+            let choice = held::choose(&store, &root, platforms.as_ref())?;
+            Self::read(&store, choice, compress)
         })
         .await
     }
 
-    fn read(store: &Store, root: &Digest, platform: Option<&Platform>) -> Result<Self> {
-        let document = read_document(store, root)?;
+    fn read(store: &Store, choice: Choice, compress: bool) -> Result<Self> {
+        let Choice {
+            root: document,
+            single_platform,
+        } = choice;
         if !media_type::is_index(&document.descriptor.media_type) {
             return Ok(Self {
-                images: vec![PlannedImage::read(store, document)?],
+                images: vec![PlannedImage::read(store, document, compress)?],
                 index: None,
-                single_platform: false,
+                single_platform,
             });
         }
-        let index: Index = parse(root, &document.bytes)?;
+        let index: Index = parse(&document.descriptor.digest, &document.bytes)?;
         let mut images = Vec::new();
         for child in &index.manifests {
-            if store.blob_size(&child.digest)?.is_none() {
-                // Pulled for one platform: the index itself would point at nothing.
-                let host = Platform::host();
-                let image = store.image_for(root, platform.unwrap_or(&host))?;
-                let document = read_document(store, &image.manifest_digest)?;
-                return Ok(Self {
-                    images: vec![PlannedImage::read(store, document)?],
-                    index: None,
-                    single_platform: true,
-                });
-            }
-            images.push(PlannedImage::read(
-                store,
-                read_document(store, &child.digest)?,
-            )?);
+            let document = read_document(store, &child.digest)?;
+            images.push(PlannedImage::read(store, document, compress)?);
         }
         Ok(Self {
             index: Some(follow(document, index, &images)?),
             images,
-            single_platform: false,
+            single_platform,
         })
+    }
+
+    /// Whether layers that the store has as uncompressed blobs go compressed.
+    pub(super) fn is_repacked(&self) -> bool {
+        self.images.iter().any(|image| image.repacked)
     }
 
     /// True if every digest of the push is known, so that the target can be asked for it.
@@ -166,7 +166,7 @@ impl Plan {
 }
 
 impl PlannedImage {
-    fn read(store: &Store, document: Resolved) -> Result<Self> {
+    fn read(store: &Store, document: Resolved, compress: bool) -> Result<Self> {
         let digest = document.descriptor.digest;
         if media_type::is_index(&document.descriptor.media_type) {
             return Err(Error::protocol(
@@ -177,9 +177,18 @@ impl PlannedImage {
         let manifest: Manifest = parse(&digest, &document.bytes)?;
         let mut diff_ids = None;
         let mut planned = Vec::new();
+        let mut repacked = false;
+        let compress = compress && !came_from_a_registry(store, &manifest, &digest)?;
         for (position, layer) in manifest.layers.iter().enumerate() {
             if store.hold_blob(&layer.digest)? == Some(layer.size) {
-                planned.push(PlannedLayer::Ready(layer.clone()));
+                // The digest of an uncompressed layer is its diff id.
+                let diff_id = DiffId(layer.digest);
+                if compress && is_uncompressed(layer) && layers::has(store, &diff_id)? {
+                    repacked = true;
+                    planned.push(PlannedLayer::Unpacked(diff_id));
+                } else {
+                    planned.push(PlannedLayer::Ready(layer.clone()));
+                }
                 continue;
             }
             if media_type::is_foreign_layer(&layer.media_type) {
@@ -196,15 +205,17 @@ impl PlannedImage {
             let diff_id = diff_id.ok_or_else(|| kiln_store::Error::BlobNotFound {
                 digest: layer.digest,
             })?;
-            planned.push(match media_type::layer_compression(&layer.media_type) {
-                Some(media_type::LayerCompression::None) => PlannedLayer::Unpacked(diff_id),
-                _ => PlannedLayer::Lost(diff_id, layer.clone()),
+            planned.push(if is_uncompressed(layer) {
+                PlannedLayer::Unpacked(diff_id)
+            } else {
+                PlannedLayer::Lost(diff_id, layer.clone())
             });
         }
         let mut image = Self {
             document,
             manifest,
             layers: planned,
+            repacked,
         };
         image.use_known_blobs(store)?;
         Ok(image)
@@ -256,23 +267,30 @@ fn follow(document: Resolved, mut index: Index, images: &[PlannedImage]) -> Resu
     Ok(compose(index.media_type.as_deref(), index.to_bytes()?))
 }
 
-/// The descriptor of a layer with another blob in it; notes on the layer stay.
+fn is_uncompressed(layer: &Descriptor) -> bool {
+    media_type::layer_compression(&layer.media_type) == Some(media_type::LayerCompression::None)
+}
+
+/// Whether an image with uncompressed layers is one that a registry has: its digest is known elsewhere and stays.
+fn came_from_a_registry(store: &Store, manifest: &Manifest, digest: &Digest) -> Result<bool> {
+    if !manifest.layers.iter().any(is_uncompressed) {
+        return Ok(true);
+    }
+    Ok(store.origins()?.contains_key(digest))
+}
+
+/// The descriptor of a layer with another blob in it; notes on the layer stay, and the words of who wrote the manifest.
 pub(super) fn relabel(old: &Descriptor, blob: &Descriptor) -> Descriptor {
+    let media_type = match (old.media_type.as_str(), blob.media_type.as_str()) {
+        (media_type::DOCKER_LAYER, media_type::OCI_LAYER_GZIP) => media_type::DOCKER_LAYER_GZIP,
+        (_, new) => new,
+    };
     Descriptor {
-        media_type: blob.media_type.clone(),
+        media_type: media_type.to_owned(),
         digest: blob.digest,
         size: blob.size,
         ..old.clone()
     }
-}
-
-fn read_document(store: &Store, digest: &Digest) -> Result<Resolved> {
-    let bytes = Bytes::from(store.read_blob(digest, MANIFEST_LIMIT)?);
-    let kind = decide_media_type(&format!("image {digest}"), "", &bytes)?;
-    Ok(Resolved {
-        descriptor: Descriptor::new(kind, *digest, bytes.len() as u64),
-        bytes,
-    })
 }
 
 fn read_diff_ids(store: &Store, manifest: &Manifest) -> Result<Vec<DiffId>> {
@@ -287,13 +305,4 @@ fn compose(media_type: Option<&str>, bytes: Vec<u8>) -> Resolved {
         descriptor: Descriptor::new(kind, Digest::sha256(&bytes), bytes.len() as u64),
         bytes: Bytes::from(bytes),
     }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(digest: &Digest, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        Error::protocol(
-            format!("stored content {digest}"),
-            format!("it is not valid: {error}"),
-        )
-    })
 }

@@ -41,6 +41,8 @@ struct Raw {
     skip_verify: Option<bool>,
     header: toml::Table,
     override_path: bool,
+    /// Ours alone: containerd passes over what it does not know.
+    proxy: Option<String>,
 }
 
 impl HostsToml {
@@ -142,6 +144,10 @@ impl Host {
             }),
             ..HostOptions::default()
         };
+        if let Some(proxy) = &raw.proxy {
+            let url = Url::parse(proxy).ok().filter(|url| url.has_host());
+            settings.proxy = Some(url.ok_or("the address in `proxy` is no URL")?);
+        }
         for path in texts(raw.ca.as_ref()) {
             settings.certificate_authorities.push(read(&path)?);
         }

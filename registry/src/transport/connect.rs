@@ -37,7 +37,7 @@ pub(crate) struct Trust {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Lane {
-    Plain,
+    Plain { registry: String },
     Tls { class: Class, trust: Trust },
 }
 
@@ -73,16 +73,18 @@ impl Connections {
 
     /// The pool for a request to `url`.
     pub(crate) fn client(&self, url: &Url, class: Class, trust: &Trust) -> Result<reqwest::Client> {
-        let lane = if url.scheme() == "https" {
+        let settings = self.settings(&trust.registry);
+        let is_own = |own: &dyn Fn(&HostOptions) -> bool| match settings.as_ref().is_some_and(own) {
+            true => trust.registry.clone(),
             // Registries without settings of their own share connections with each other's redirect targets.
-            let own = self.settings(&trust.registry).is_some_and(|host| {
-                !host.certificate_authorities.is_empty() || !host.client_certificates.is_empty()
+            false => String::new(),
+        };
+        let lane = if url.scheme() == "https" {
+            let registry = is_own(&|host| {
+                !host.certificate_authorities.is_empty()
+                    || !host.client_certificates.is_empty()
+                    || host.proxy.is_some()
             });
-            let registry = if own {
-                trust.registry.clone()
-            } else {
-                String::new()
-            };
             Lane::Tls {
                 class,
                 trust: Trust {
@@ -91,7 +93,9 @@ impl Connections {
                 },
             }
         } else {
-            Lane::Plain
+            Lane::Plain {
+                registry: is_own(&|host| host.proxy.is_some()),
+            }
         };
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = lanes.get(&lane) {
@@ -112,7 +116,7 @@ impl Connections {
             .referer(false)
             .no_proxy()
             .tls_backend_preconfigured(self.tls_config(lane)?);
-        for proxy in self.proxies()? {
+        for proxy in self.proxies(lane)? {
             builder = builder.proxy(proxy);
         }
         builder.build().map_err(|error| {
@@ -120,7 +124,21 @@ impl Connections {
         })
     }
 
-    fn proxies(&self) -> Result<Vec<Proxy>> {
+    fn proxies(&self, lane: &Lane) -> Result<Vec<Proxy>> {
+        let (Lane::Plain { registry }
+        | Lane::Tls {
+            trust: Trust { registry, .. },
+            ..
+        }) = lane;
+        if let Some(url) = self.settings(registry).and_then(|host| host.proxy) {
+            let wrong = |error: reqwest::Error| {
+                Error::Options(format!(
+                    "cannot use the proxy of {registry}: {}",
+                    chain(&error)
+                ))
+            };
+            return Ok(vec![Proxy::all(url).map_err(wrong)?]);
+        }
         // Loopback is always reached directly, as Go's programs have it.
         let no_proxy = NoProxy::from_string(&format!(
             "localhost,127.0.0.0/8,::1,{}",

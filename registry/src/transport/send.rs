@@ -258,6 +258,12 @@ fn reason(error: &reqwest::Error, before_send: bool) -> String {
     let causes = STAGES
         .iter()
         .fold(chain(error), |text, stage| text.replacen(stage, "", 1));
+    if causes.contains("CertificateRequired") {
+        // With TLS 1.3 the server says so only after the handshake.
+        return format!(
+            "the registry wants a certificate of its client: *.cert with *.key in certs.d, or `--cert-dir` ({causes})"
+        );
+    }
     if before_send {
         format!("cannot connect: {causes}")
     } else {

@@ -103,3 +103,45 @@ async fn registries_are_reached_through_a_proxy_and_loopback_is_not() {
     pull_r(&client, &direct.address).await.unwrap();
     assert_eq!((proxy.requests().len(), direct.requests().len()), (3, 3));
 }
+
+#[tokio::test]
+async fn one_registry_has_a_proxy_of_its_own() {
+    let image = TestImage::new(1, &[100]);
+    let behind = image.clone();
+    let proxy = Scripted::start(|_| {
+        move |request: &Received| {
+            let mut request = request.clone();
+            request.target = request.target.replace("http://127.0.0.1:9", "");
+            read_reply(&behind, &request)
+        }
+    })
+    .await;
+    let text = format!(
+        "server = 'http://127.0.0.1:9'\nproxy = 'http://{}'\n",
+        proxy.address
+    );
+    let read = |_: &str| Err("no files".to_owned());
+    let hosts = kiln_registry::routes::HostsToml::parse(&text, "hosts.toml", &read).unwrap();
+    let client = Client::new(ClientOptions {
+        routes: kiln_registry::routes::Routes {
+            hosts: [("127.0.0.1:9".to_owned(), hosts)].into(),
+            ..Default::default()
+        },
+        ..quick_options()
+    })
+    .unwrap();
+    // Nobody listens there; all others are reached directly.
+    pull_r(&client, "127.0.0.1:9").await.unwrap();
+    let direct = Scripted::start(|_| move |request: &Received| read_reply(&image, request)).await;
+    pull_r(&client, &direct.address).await.unwrap();
+    assert_eq!((proxy.requests().len(), direct.requests().len()), (3, 3));
+    let wrong = kiln_registry::routes::HostsToml::parse(
+        "server = 'http://x'\nproxy = 'nonsense'\n",
+        "hosts.toml",
+        &read,
+    );
+    assert_eq!(
+        wrong.unwrap_err().to_string(),
+        "hosts.toml: the address in `proxy` is no URL"
+    );
+}

@@ -16,6 +16,14 @@ pub struct DockerRegistry {
     directory: tempfile::TempDir,
 }
 
+/// How the registry is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tls {
+    None,
+    Server,
+    Mutual,
+}
+
 impl DockerRegistry {
     /// A registry that lets everybody in.
     pub fn start() -> Option<Self> {
@@ -24,19 +32,20 @@ impl DockerRegistry {
 
     /// A registry with one user, or with none.
     pub fn start_with(user: Option<(&str, &str)>) -> Option<Self> {
-        Self::launch(user, false)
+        Self::launch(user, Tls::None)
     }
 
     /// A registry that speaks TLS, with a certificate of an authority of its own (see [`DockerRegistry::authority`]).
     pub fn start_tls() -> Option<Self> {
-        if super::has("openssl") {
-            Self::launch(None, true)
-        } else {
-            None
-        }
+        super::has("openssl").then(|| Self::launch(None, Tls::Server))?
     }
 
-    fn launch(user: Option<(&str, &str)>, tls: bool) -> Option<Self> {
+    /// The same, for those alone who show a certificate of that authority (see [`DockerRegistry::client_certificate`]).
+    pub fn start_mutual_tls() -> Option<Self> {
+        super::has("openssl").then(|| Self::launch(None, Tls::Mutual))?
+    }
+
+    fn launch(user: Option<(&str, &str)>, tls: Tls) -> Option<Self> {
         if !super::has("docker-registry") || (user.is_some() && !super::has("htpasswd")) {
             return None;
         }
@@ -56,10 +65,14 @@ impl DockerRegistry {
                 file.display()
             )
         });
-        let tls = if tls {
-            make_certificates(root)
-        } else {
-            String::new()
+        let tls = match tls {
+            Tls::None => String::new(),
+            Tls::Server => make_certificates(root),
+            Tls::Mutual => {
+                let server = make_certificates(root);
+                let authority = root.join("ca.pem");
+                format!("{server}    clientcas:\n      - {}\n", authority.display())
+            }
         };
         let config = format!(
             "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: false\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n{tls}{auth}",
@@ -107,6 +120,12 @@ impl DockerRegistry {
     /// The certificate of the authority of a registry that speaks TLS.
     pub fn authority(&self) -> Vec<u8> {
         fs::read(self.directory.path().join("ca.pem")).unwrap()
+    }
+
+    /// A certificate of that authority for a client, and its key.
+    pub fn client_certificate(&self) -> (Vec<u8>, Vec<u8>) {
+        let read = |name: &str| fs::read(self.directory.path().join(name)).unwrap();
+        (read("client.pem"), read("client.key"))
     }
 
     /// The requests in the access log with their protocol: `METHOD path HTTP/2.0`.
@@ -168,33 +187,31 @@ fn make_certificates(root: &std::path::Path) -> String {
         ],
         &key,
     );
-    openssl(
-        &[
-            "req",
-            "-subj",
-            "/CN=127.0.0.1",
-            "-keyout",
-            &at("key.pem"),
-            "-out",
-            &at("csr.pem"),
-        ],
-        &key,
-    );
     fs::write(root.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-    let sign = [
-        "x509",
-        "-req",
-        "-days",
-        "2",
-        "-CAcreateserial",
-        "-in",
-        &at("csr.pem"),
-        "-CA",
-        &at("ca.pem"),
-        "-CAkey",
-        &at("ca.key"),
-    ];
-    openssl(&sign, &["-extfile", &at("names"), "-out", &at("cert.pem")]);
+    for (name, key_file, certificate) in [
+        ("/CN=127.0.0.1", "key.pem", "cert.pem"),
+        ("/CN=a client", "client.key", "client.pem"),
+    ] {
+        let (request, key_file) = (at("request.pem"), at(key_file));
+        let ask = ["req", "-subj", name, "-keyout", &key_file, "-out", &request];
+        openssl(&ask, &key);
+        let (authority, authority_key, names) = (at("ca.pem"), at("ca.key"), at("names"));
+        let sign = [
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-CAcreateserial",
+            "-in",
+            &request,
+        ];
+        let by = ["-CA", &authority, "-CAkey", &authority_key];
+        let out = at(certificate);
+        openssl(
+            &[&sign[..], &by].concat(),
+            &["-extfile", &names, "-out", &out],
+        );
+    }
     format!(
         "  tls:\n    certificate: {}\n    key: {}\n",
         at("cert.pem"),

@@ -87,6 +87,7 @@ fn one(
     if !args.quiet {
         let summary = summary::of(args, source, target, &copied, started.elapsed());
         progress.summary(&summary);
+        ends.take_notes().iter().for_each(|note| output::talk(note));
     }
     Ok(copied.digest)
 }
@@ -131,19 +132,14 @@ fn options(
     from: &Source,
     target: &Place,
 ) -> Result<CopyOptions, CommandError> {
-    let mut platforms = Vec::new();
-    for platform in &args.platform {
-        platforms.push(platform.parse::<Platform>()?.normalized());
-    }
     let holds_one = matches!(
         target,
         Place::DockerArchive(..) | Place::Daemon(_) | Place::Store(_)
     );
-    let platforms = match platforms.as_slice() {
-        [] if holds_one && !args.all => Platforms::One(Platform::host()),
-        [] => Platforms::All,
-        [one] => Platforms::One(one.clone()),
-        several => Platforms::Some(several.to_vec()),
+    let platforms = match &ends.platforms {
+        None if holds_one => Platforms::One(Platform::host()),
+        None => Platforms::All,
+        Some(wished) => wished.clone(),
     };
     let compression = args
         .compress
@@ -161,6 +157,29 @@ fn options(
             scratch: Some(ends.scratch.clone()),
         },
         dry_run: args.dry_run,
+    })
+}
+
+impl CopyArgs {
+    /// The platforms that were asked for by name, or all of them by `--all`.
+    fn wished_platforms(&self) -> Result<Option<Platforms>, CommandError> {
+        match chosen(&self.platform)? {
+            None if self.all => Ok(Some(Platforms::All)),
+            chosen => Ok(chosen),
+        }
+    }
+}
+
+/// Platforms as the command line names them: one is an image, several are an index of their own.
+pub fn chosen(names: &[String]) -> Result<Option<Platforms>, CommandError> {
+    let mut platforms = Vec::new();
+    for name in names {
+        platforms.push(name.parse::<Platform>()?.normalized());
+    }
+    Ok(match platforms.as_slice() {
+        [] => None,
+        [one] => Some(Platforms::One(one.clone())),
+        several => Some(Platforms::Some(several.to_vec())),
     })
 }
 
