@@ -165,7 +165,7 @@ impl Error {
 
     /// True if a certificate was not believed.
     pub(crate) fn is_about_trust(&self) -> bool {
-        matches!(self, Self::Network { reason, .. } if reason.contains("certificate"))
+        matches!(self, Self::Network { reason, .. } if reason.contains("peer certificate"))
     }
 
     /// True when the same request may well succeed if it is sent again.

@@ -225,7 +225,7 @@ async fn a_registry_that_wants_a_certificate_of_its_clients() {
     let error = push_from(&stranger, &store, &image, &name)
         .await
         .unwrap_err();
-    let words = "the registry wants a certificate of its client";
+    let words = "a registry that wants a certificate of its client ends connections like this";
     assert!(error.to_string().contains(words), "{error}");
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::background::Background;
+use crate::dockerd::Dockerd;
 use crate::identity::Identity;
 use crate::process::run;
 use crate::program;
@@ -65,6 +66,37 @@ impl DockerRegistry {
             last = std::fs::read_to_string(&log).unwrap_or_default();
         }
         bail!("docker-registry does not start:\n{last}")
+    }
+
+    /// Starts a registry in the network of a Docker engine, which reaches no other.
+    pub fn start_inside(engine: &Dockerd, directory: &Path) -> Result<Self> {
+        let address = free_address()?;
+        write_configuration(directory, address, None)?;
+        let log = directory.join("log");
+        let output =
+            std::fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let mut command = engine.command("docker-registry");
+        command.arg("serve").arg(directory.join("config.yml"));
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let mut process = Background::start(&mut command)?;
+        let deadline = Instant::now() + LIMIT;
+        while process.try_wait()?.is_none() && Instant::now() < deadline {
+            let mut connect = engine.command("bash");
+            let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}", address.port());
+            if run(connect.args(["-c", &script]), LIMIT).is_ok() {
+                return Ok(Self {
+                    address,
+                    data: directory.join("data"),
+                    process,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        bail!("docker-registry does not start beside docker:\n{log}")
     }
 
     /// `127.0.0.1:PORT`, the beginning of its images' names.

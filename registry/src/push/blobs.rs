@@ -150,6 +150,19 @@ impl<'a> Blobs<'a> {
                 work.push(this.layer(seat, descriptor, Some((layer, again)), &turn));
             }
         }
+        let known = plan.images.iter().flat_map(|image| {
+            let ready = image.layers.iter().filter_map(|layer| match layer {
+                PlannedLayer::Ready(blob) | PlannedLayer::Lost(_, blob) => Some(blob),
+                PlannedLayer::Foreign(_) | PlannedLayer::Unpacked(_) => None,
+            });
+            ready.chain([&image.manifest.config])
+        });
+        let sizes: BTreeMap<Digest, u64> = known.map(|blob| (blob.digest, blob.size)).collect();
+        // What has to be made is announced with the rest; how many bytes it has shows when it is made.
+        (self.events)(Event::Planned {
+            blobs: plan.count_blobs(),
+            bytes: sizes.values().sum(),
+        });
         let results: Vec<Arrived> = work.try_collect().await?;
         let mut manifests: Vec<Manifest> = plan
             .images
@@ -197,6 +210,12 @@ impl<'a> Blobs<'a> {
                 })
                 .await?;
                 blob = relabel(descriptor, &made);
+                if !layer.is_some_and(|(_, again)| again) {
+                    (self.events)(Event::Planned {
+                        blobs: 0,
+                        bytes: blob.size,
+                    });
+                }
             }
         }
         if layer.is_some_and(|(_, again)| again) {

@@ -248,7 +248,8 @@ fn is_hopeless(error: &Error) -> bool {
         return false;
     };
     [
-        "certificate",
+        "peer certificate",
+        "CertificateRequired",
         "Name or service not known",
         "InvalidContentType",
     ]

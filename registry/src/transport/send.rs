@@ -249,7 +249,8 @@ fn redirect_target(answer: &Answer) -> Result<Option<Url>> {
 
 /// The causes of a failure, without the library's names for its own stages.
 fn reason(error: &reqwest::Error, before_send: bool) -> String {
-    const STAGES: [&str; 4] = [
+    const STAGES: [&str; 5] = [
+        "client error (Canceled): ",
         "error sending request: ",
         "client error (Connect): ",
         "client error (SendRequest): ",
@@ -258,10 +259,10 @@ fn reason(error: &reqwest::Error, before_send: bool) -> String {
     let causes = STAGES
         .iter()
         .fold(chain(error), |text, stage| text.replacen(stage, "", 1));
-    if causes.contains("CertificateRequired") {
-        // With TLS 1.3 the server says so only after the handshake.
+    // With TLS 1.3 a server refuses a client without a certificate only after the handshake: some say so, some hang up.
+    if causes.contains("CertificateRequired") || causes.contains("operation was canceled") {
         return format!(
-            "the registry wants a certificate of its client: *.cert with *.key in certs.d, or `--cert-dir` ({causes})"
+            "{causes}; a registry that wants a certificate of its client ends connections like this (*.cert with *.key in certs.d, or `--cert-dir`)"
         );
     }
     if before_send {

@@ -23,6 +23,15 @@ fn answer(status: u16, retry_after: Option<&str>, body: &'static str) -> What {
     What::Answer(status, headers.into_iter().collect(), body)
 }
 
+/// Every form in which registries say how long to wait: seconds, parts of them, durations of Go, dates.
+const RETRY_AFTER: [&str; 5] = [
+    "0",
+    "0.02",
+    "15ms",
+    "880.092\u{b5}s",
+    "Sun, 06 Nov 1994 08:49:37 GMT",
+];
+
 /// What may happen to reads.
 fn read_faults() -> Vec<(Fault, End)> {
     let mut all = vec![
@@ -68,13 +77,8 @@ fn read_faults() -> Vec<(Fault, End)> {
             Says("not found"),
         ),
     ];
-    for form in [
-        "0",
-        "0.02",
-        "15ms",
-        "880.092\u{b5}s",
-        "Sun, 06 Nov 1994 08:49:37 GMT",
-    ] {
+    all.push((Fault::new(LARGE, What::Unauthorized), Right));
+    for form in RETRY_AFTER {
         all.push((
             Fault::new(On::ManifestRead, answer(429, Some(form), "")).times(2),
             Right,
@@ -87,7 +91,7 @@ fn read_faults() -> Vec<(Fault, End)> {
 
 /// What may happen to writes.
 fn write_faults() -> Vec<(Fault, End)> {
-    vec![
+    let mut all = vec![
         (Fault::new(On::Any, What::Hangup).times(2), Right),
         (Fault::new(BODY, What::CutUpload(60_000)).times(3), Right),
         (Fault::new(BODY, What::CutReply(0)), Right),
@@ -141,7 +145,28 @@ fn write_faults() -> Vec<(Fault, End)> {
             Fault::new(On::ManifestPut, answer(403, None, "")).always(),
             Says("refuses access to"),
         ),
-    ]
+        // A token that runs out in the middle; front ends that take no more, or want no length but get one.
+        (Fault::new(BODY, What::Unauthorized), Right),
+        (Fault::new(On::ManifestPut, What::Unauthorized), Right),
+        (Fault::new(BODY, What::AnswerEarly(413)), Right),
+        (Fault::new(BODY, answer(411, None, "")), Right),
+    ];
+    for form in RETRY_AFTER {
+        let limited = Fault::new(On::UploadStart, answer(429, Some(form), ""));
+        all.push((limited.times(2), Right));
+    }
+    all
+}
+
+/// Tokens end; passwords do not, and a stranger's word that they did is not believed.
+fn applies(kind: &Profile, fault: &Fault) -> bool {
+    let foreign = match fault.on {
+        BODY => kind.location == profile::Location::Foreign,
+        LARGE => !matches!(kind.storage, profile::Storage::Own { .. }),
+        _ => false,
+    };
+    let tokens = matches!(kind.login, profile::Login::Token { .. });
+    fault.what != What::Unauthorized || (tokens && !foreign)
 }
 
 /// Where blobs go in pieces, the answers to the pieces name no digest.
@@ -181,7 +206,7 @@ async fn pulls() {
     let image = &TestImage::new(5, &[400_000, 10]);
     with_every_kind(|kind, _| async move {
         for (fault, end) in read_faults() {
-            if is_unseen(kind, &fault) {
+            if is_unseen(kind, &fault) || !applies(kind, &fault) {
                 continue;
             }
             let registry = seeded(kind, image);
@@ -205,6 +230,9 @@ async fn pushes() {
     let store = &stored(root.path(), image).await;
     with_every_kind(|kind, _| async move {
         for (fault, end) in write_faults() {
+            if !applies(kind, &fault) {
+                continue;
+            }
             let registry = FaultRegistry::start(kind);
             let what = format!("{}: {fault:?}", kind.name);
             let end = seen_by(kind, &fault, end);
@@ -232,10 +260,11 @@ async fn copies() {
         let twice = other.whole.refused.is_some();
         let reads = reads.filter(|(fault, _)| {
             let healed = twice && fault.on == LARGE && fault.what == What::Corrupt;
-            !is_unseen(kind, fault) && !healed
+            !is_unseen(kind, fault) && !healed && applies(kind, fault)
         });
         let reads = reads.map(|(fault, end)| (Some(fault), None, end));
         let writes = write_faults().into_iter();
+        let writes = writes.filter(|(fault, _)| applies(other, fault));
         let writes = writes.map(|(fault, end)| (None, Some(fault), end));
         for (at_source, at_target, end) in reads.chain(writes) {
             let (source, target) = (seeded(kind, image), FaultRegistry::start(other));

@@ -143,6 +143,12 @@ const PACKAGES: &[Package] = &[
         tasks: &[For::Peers],
     },
     Package {
+        name: "podman",
+        present: || has("podman"),
+        why: "pulls and pushes beside kiln in the bench",
+        tasks: &[For::Peers],
+    },
+    Package {
         name: "crun",
         present: || has("crun"),
         why: "launches beside kiln",

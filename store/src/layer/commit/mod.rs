@@ -4,7 +4,7 @@ mod differ;
 mod unshare;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use differ::{Differ, Source};
@@ -12,9 +12,13 @@ use differ::{Differ, Source};
 use super::keep::Kept;
 use super::record::StoredPath;
 use super::write::{LayerWriter, WrittenLayer};
-use super::{CommitOptions, Compression, LayerError, LayerRecord, Origin, Result};
+use super::{CommitOptions, Compression, LayerError, LayerRecord, Limits, Origin, Result, repack};
+use crate::store::blob::hash_file;
 use crate::tree::NewTree;
-use crate::{BlobWriter, Descriptor, DiffId, Digest, Stack, Store};
+use crate::{BlobWriter, Descriptor, DiffId, Digest, Hasher, Stack, Store};
+
+/// How much of a received archive is read at once.
+const READ_BLOCK: usize = 256 << 10;
 
 impl Store {
     /// Makes a layer of a tree: its difference from the stack below, as a tar with its digests in one pass, and the tree as
@@ -102,11 +106,22 @@ impl Store {
         let Some(record) = self.layer(diff_id)? else {
             return Err(LayerError::Missing(diff_id.to_string()));
         };
-        let fits = |blob: &&Descriptor| {
-            record.origin == Origin::Received || blob.media_type == compression.media_type()
-        };
-        for blob in record.blobs.iter().filter(fits) {
-            if self.blob_size(&blob.digest)? == Some(blob.size) {
+        for blob in &record.blobs {
+            if blob.media_type == compression.media_type()
+                && self.blob_size(&blob.digest)? == Some(blob.size)
+            {
+                return Ok(blob.clone());
+            }
+        }
+        if record.origin == Origin::Received {
+            for blob in &record.blobs {
+                if self.blob_size(&blob.digest)? != Some(blob.size) {
+                    continue;
+                }
+                let is_tar = blob.digest == *record.diff_id.digest();
+                if is_tar && compression != Compression::None {
+                    return self.pack_received(&record, compression);
+                }
                 return Ok(blob.clone());
             }
         }
@@ -118,6 +133,26 @@ impl Store {
         if compression != Compression::None {
             self.add_blobs(record, std::slice::from_ref(&blob))?;
         }
+        Ok(blob)
+    }
+
+    /// Compresses the archive that a layer was received as: its files alone may not give the same bytes.
+    fn pack_received(&self, record: &LayerRecord, compression: Compression) -> Result<Descriptor> {
+        let digest = *record.diff_id.digest();
+        // Damage that is compressed would be found by whoever pulls it.
+        let found = hash_file(self.open_blob(&digest)?, Hasher::new(digest.algorithm()));
+        let found = found.map_err(crate::Error::io("read", &self.blob_path(&digest)))?;
+        if found != digest {
+            self.discard_blob(&digest)?;
+            let found = found.to_string();
+            return Err(crate::Error::BlobCorrupt { digest, found }.into());
+        }
+        let mut writer = self.blob_writer()?;
+        let source = BufReader::with_capacity(READ_BLOCK, self.open_blob(&digest)?);
+        repack(source, &mut writer, compression, &Limits::default())?;
+        let (digest, size) = writer.finish(None)?;
+        let blob = Descriptor::new(compression.media_type(), digest, size);
+        self.add_blobs(record.clone(), std::slice::from_ref(&blob))?;
         Ok(blob)
     }
 

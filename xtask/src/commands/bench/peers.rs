@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use xtask::docker_registry::DockerRegistry;
 use xtask::dockerd::Dockerd;
 use xtask::{process, program};
 
@@ -75,6 +76,42 @@ impl<'a> Buildah<'a> {
     }
 }
 
+/// podman with a store of its own.
+#[derive(Debug)]
+pub struct Podman<'a> {
+    ground: &'a Ground,
+    directory: PathBuf,
+}
+
+impl<'a> Podman<'a> {
+    /// Finds it.
+    pub fn new(ground: &'a Ground) -> Result<Self> {
+        installed("podman")?;
+        ground.namespace()?;
+        let directory = ground.scratch().directory("podman")?;
+        std::fs::write(directory.join("containers.conf"), CONTAINERS_CONF)?;
+        Ok(Self { ground, directory })
+    }
+
+    /// One of its commands.
+    pub fn command(&self, words: &[&str]) -> Result<Invocation> {
+        let path = |name: &str| self.directory.join(name).to_string_lossy().into_owned();
+        let (root, run) = (path("root"), path("run"));
+        let own = ["podman", "--root", &root, "--runroot", &run];
+        let all = own
+            .into_iter()
+            .chain(["--storage-driver", "overlay"])
+            .chain(words.iter().copied());
+        let invocation = self.ground.namespace()?.inside(self.ground.identity(), all);
+        Ok(invocation.with_variable("CONTAINERS_CONF", &path("containers.conf")))
+    }
+
+    /// Deletes all its images.
+    pub fn delete_all(&self) -> Result<Invocation> {
+        self.command(&["rmi", "--all", "--force"])
+    }
+}
+
 /// Debian's Docker engine with its embedded BuildKit. It has a network of its own, without the registries of this machine.
 #[derive(Debug)]
 pub struct Docker<'a> {
@@ -108,6 +145,11 @@ impl<'a> Docker<'a> {
             invocation.variables.push((text(name), value));
         }
         invocation
+    }
+
+    /// A registry in its network that keeps its data in `directory`.
+    pub fn registry(&self, directory: &Path) -> Result<DockerRegistry> {
+        DockerRegistry::start_inside(&self.engine, directory)
     }
 
     /// Builds the base image from its files, under the name that kiln's has.

@@ -6,7 +6,7 @@ use super::super::contest::{Contest, last_line};
 use super::super::figures::{Line, Role, Target};
 use super::super::ground::{Ground, delete_store, kiln};
 use super::super::invocation::Invocation;
-use super::super::peers::{Buildah, skopeo};
+use super::super::peers::{Buildah, Docker, Podman, skopeo};
 use super::images::{self, LAYERS};
 use super::{Row, minutes};
 
@@ -39,6 +39,35 @@ fn measure(ground: &Ground) -> Result<Vec<Line>> {
             contest.add("buildah", Role::Peer, vec![buildah.delete_all()?], pull);
         }
         Err(error) => contest.note(format!("buildah: {}", last_line(&error))),
+    }
+    match Podman::new(ground) {
+        Ok(podman) => {
+            let pull = podman.command(&["pull", "--tls-verify=false", &image])?;
+            contest.add("podman", Role::Peer, vec![podman.delete_all()?], pull);
+        }
+        Err(error) => contest.note(format!("podman: {}", last_line(&error))),
+    }
+    // Docker's network has none of the registries out here: another server over the data of the first one.
+    let docker = Docker::start(ground);
+    let beside = docker
+        .as_ref()
+        .map_err(|error| anyhow::anyhow!("{}", last_line(error)));
+    let served = beside.and_then(|docker| {
+        let registry = docker.registry(&ground.scratch().path().join("registry"))?;
+        Ok((docker, registry))
+    });
+    match &served {
+        Ok((docker, registry)) => {
+            let name = format!("{}/layers:1", registry.host());
+            let delete = docker.command(&["image", "rm", "--force", &name]);
+            contest.add(
+                "docker",
+                Role::Peer,
+                vec![delete],
+                docker.command(&["pull", "--quiet", &name]),
+            );
+        }
+        Err(error) => contest.note(format!("docker: {}", last_line(error))),
     }
     let layout = ground.scratch().path().join("skopeo-pull");
     let layout = layout.to_string_lossy();
