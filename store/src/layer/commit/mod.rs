@@ -101,7 +101,8 @@ impl Store {
 
     /// The blob of a layer in the given compression: the one that is here, or one made now from the layer's files.
     ///
-    /// For a pulled layer any blob that is here will do, as its registry's bytes are the ones to keep.
+    /// For a pulled layer any compressed blob that is here will do, as its registry's bytes are the ones to keep; what came
+    /// uncompressed is compressed.
     pub fn layer_blob(&self, diff_id: &DiffId, compression: Compression) -> Result<Descriptor> {
         let Some(record) = self.layer(diff_id)? else {
             return Err(LayerError::Missing(diff_id.to_string()));
