@@ -306,7 +306,11 @@ fn carry(
 fn exit_code(end: SessionEnd) -> Result<u8, CommandError> {
     match end {
         SessionEnd::Exited(code) => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
-        SessionEnd::Detached => Ok(0),
+        SessionEnd::Detached => {
+            // Docker's words, in the line that the container's terminal left behind.
+            output::talk("read escape sequence");
+            Ok(0)
+        }
     }
 }
 

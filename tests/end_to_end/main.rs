@@ -52,6 +52,7 @@ mod resumed;
 mod sharing;
 mod sources;
 mod step_path;
+mod terminal;
 mod transfers;
 mod verify;
 mod volumes;

@@ -177,11 +177,16 @@ fn a_long_log_in_little_memory(env: &TestEnv) {
         .join("containers")
         .join(env.ok(&["inspect", "--format", "{{.Id}}", "chatty"]).trim())
         .join("log");
-    wait_for_line(env, "begun");
+    wait_for_line(env, "begun", LIMIT);
     let before = Memory::of(monitor.trim());
     let began = Instant::now();
     env.ok(&["kill", "--signal", "USR1", "chatty"]);
-    wait_for_line(env, "the end");
+    // A quarter of a second for each mebibyte is for the slowest of machines.
+    wait_for_line(
+        env,
+        "the end",
+        LIMIT + Duration::from_millis(250) * u32::try_from(mebibytes).unwrap(),
+    );
     let took = began.elapsed();
     let after = Memory::of(monitor.trim());
     let kept = size_of(&log);
@@ -207,14 +212,14 @@ fn a_long_log_in_little_memory(env: &TestEnv) {
 }
 
 /// Waits for the last line of the log.
-fn wait_for_line(env: &TestEnv, line: &str) {
-    let deadline = Instant::now() + LIMIT;
+fn wait_for_line(env: &TestEnv, line: &str, limit: Duration) {
+    let deadline = Instant::now() + limit;
     while env.ok(&["logs", "--tail", "1", "chatty"]).trim_end() != line {
         assert!(
             Instant::now() < deadline,
             "the log does not come to `{line}`"
         );
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

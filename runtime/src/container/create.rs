@@ -102,7 +102,8 @@ impl Containers {
         let mut mounts: Vec<MountConfig> = Vec::new();
         for text in texts {
             let (container, read_only) = parse_volumes_from(text)?;
-            for mount in &self.find(container)?.config().mounts {
+            let other = self.find(container)?;
+            for mount in other.config().shown_mounts() {
                 if matches!(mount.source, MountOrigin::Tmpfs { .. }) {
                     continue;
                 }

@@ -52,10 +52,22 @@ fn main() -> ExitCode {
         Err(error) => return harness::skip(&format!("a launcher ({error})")),
     };
     let context = Context::new(store, image, launcher);
-    harness::run(&tests, |test| {
+    let result = harness::run(&tests, |test| {
         let _remove = RemoveAll(&context);
         test(&context);
-    })
+    });
+    remove_networks(context.store.root());
+    result
+}
+
+/// Takes the bridges out of the machine that root's containers were on.
+fn remove_networks(root: &std::path::Path) {
+    let networks = kiln_runtime::network::Networks::of(root);
+    for network in networks.list().unwrap_or_default() {
+        if let Err(error) = networks.take_down(&network.name) {
+            println!("cannot remove network {}: {error}", network.name);
+        }
+    }
 }
 
 /// Leaves no container behind, also when the test fails.

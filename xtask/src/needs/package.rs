@@ -101,6 +101,12 @@ const PACKAGES: &[Package] = &[
         tasks: TESTS,
     },
     Package {
+        name: "tmux",
+        present: || has("tmux"),
+        why: "the terminal of an interactive container",
+        tasks: TESTS,
+    },
+    Package {
         name: "pigz",
         present: || has("pigz"),
         why: "reads compressed layers back; compresses beside kiln",

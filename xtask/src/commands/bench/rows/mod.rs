@@ -6,6 +6,7 @@
 
 mod apt;
 mod binary;
+mod containers;
 mod copy;
 mod files;
 mod images;
@@ -67,6 +68,7 @@ pub const ROWS: &[Row] = &[
     push::ROW,
     copy::ROW,
     run::ROW,
+    containers::ROW,
     parallel::ROW,
     memory::ROW,
     store::ROW,
