@@ -21,16 +21,41 @@ use crate::error::CommandError;
 use crate::registries;
 use crate::settings::Settings;
 
-/// Enters the user namespace of an unprivileged user if the command touches layers. Nothing happens for
-/// root. Has to come before any thread.
-pub fn enter(settings: &Settings, needed: bool) -> Result<(), CommandError> {
-    if settings.is_root || !needed {
+/// Enters the user namespace of an unprivileged user if the command touches layers: with subordinate ids, else with the user's own
+/// id alone. Where there is none to be had, layers can be read and written all the same, but nothing can be run. Nothing happens
+/// for root. Has to come before any thread.
+pub fn enter(settings: &mut Settings, needed: bool) -> Result<(), CommandError> {
+    if rustix::process::geteuid().is_root() {
+        if !kiln_runtime::probe::may_mount() {
+            settings.no_processes = Some(
+                "this root may not mount: the outer container needs CAP_SYS_ADMIN".to_owned(),
+            );
+        }
         return Ok(());
     }
-    match enter_namespace(&EnterOptions::default()) {
+    if !needed {
+        return Ok(());
+    }
+    let mut options = EnterOptions {
+        single_id: settings.files == OverlayXattrs::Recorded,
+        ..EnterOptions::default()
+    };
+    let mut entered = enter_namespace(&options);
+    let is_new = Store::records_owners(&settings.root).is_none();
+    if is_new && !options.single_id && entered.is_err() {
+        options.single_id = true;
+        entered = enter_namespace(&options);
+    }
+    match entered {
         Ok(Entered::Root | Entered::InnerRoot | Entered::Subordinate) => Ok(()),
-        Err(error @ EnterError::NoSubordinateIds { .. }) => {
-            Err(CommandError::from(error).hint("`kiln doctor` shows what this machine allows"))
+        Ok(Entered::Single) => {
+            settings.files = OverlayXattrs::Recorded;
+            Ok(())
+        }
+        Err(error @ EnterError::Refused { .. }) if options.single_id => {
+            settings.files = OverlayXattrs::Recorded;
+            settings.no_processes = Some(error.to_string());
+            Ok(())
         }
         Err(error) => Err(CommandError::from(error).hint("`kiln doctor` shows what is missing")),
     }
@@ -88,15 +113,10 @@ struct Shared {
 impl Host {
     /// Opens the store; everything else waits until it is needed.
     pub fn new(settings: &Settings, tls: &TlsArgs) -> Result<Self, CommandError> {
-        let overlay_xattrs = if settings.is_root {
-            OverlayXattrs::Trusted
-        } else {
-            OverlayXattrs::User
-        };
         let store = Store::open(
             &settings.root,
             StoreOptions {
-                overlay_xattrs,
+                overlay_xattrs: settings.files,
                 durable: settings.durable,
             },
         )?;
@@ -121,9 +141,7 @@ impl Host {
         expected: &Expected,
     ) -> Result<Self, CommandError> {
         // Without a store there is no image yet either: then nothing is gained, and the launcher is started when it is needed.
-        let launcher = settings
-            .root
-            .is_dir()
+        let launcher = (settings.root.is_dir() && settings.no_processes.is_none())
             .then(|| Launcher::start_for_container(&launcher_options(settings), expected).ok());
         let host = Self::new(settings, tls)?;
         *host
@@ -148,6 +166,10 @@ impl Host {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(launcher) = launcher.as_ref().filter(|launcher| launcher.serves()) {
             return Ok(launcher.clone());
+        }
+        if let Some(refusal) = &self.settings.no_processes {
+            let refusal = format!("nothing can be run here: {refusal}");
+            return Err(kiln_runtime::LaunchError::Spec(refusal));
         }
         let started = Launcher::start(&launcher_options(&self.settings))?;
         Ok(launcher.insert(started).clone())
@@ -351,7 +373,7 @@ pub fn network_threads() -> anyhow::Result<tokio::runtime::Runtime> {
 fn launcher_options(settings: &Settings) -> LauncherOptions {
     LauncherOptions {
         store_root: settings.root.clone(),
-        user_xattrs: !settings.is_root,
+        user_xattrs: settings.files.are_user(),
     }
 }
 

@@ -57,11 +57,11 @@ fn is_run(mut words: impl Iterator<Item = OsString>) -> bool {
 
 /// Runs one command. The code of a container's process is passed through.
 fn run(cli: Cli) -> Result<u8, CommandError> {
-    let settings = Settings::resolve(&cli.global)?;
+    let mut settings = Settings::resolve(&cli.global)?;
     let cli = Cli {
         command: cli.command.plain(),
         ..cli
     };
-    host::enter(&settings, cli.command.needs_user_namespace())?;
+    host::enter(&mut settings, cli.command.needs_user_namespace())?;
     commands::run(cli.command, &settings)
 }

@@ -9,6 +9,9 @@ mod remote;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use kiln_runtime::userns::{EnterOptions, subordinate_ids};
+use kiln_store::{OverlayXattrs, Store};
+
 use crate::cli::GlobalArgs;
 use crate::error::CommandError;
 
@@ -38,6 +41,10 @@ pub struct Settings {
     pub own_namespace: bool,
     /// Where the machine's programs are.
     pub search_path: Vec<PathBuf>,
+    /// What the file systems of this user can keep of an image's files.
+    pub files: OverlayXattrs,
+    /// Why no step or container can be run here, if none can.
+    pub no_processes: Option<String>,
     /// Whether images are synced to disk before they are reported.
     pub durable: bool,
 }
@@ -80,7 +87,6 @@ impl Settings {
             .or_else(|| home.as_deref().map(|home| home.join(".docker")))
             .map(|folder| folder.join("config.json"));
         Ok(Self {
-            root,
             credential_files: credential_files(docker_config.as_deref(), home.as_deref()),
             docker_config,
             remote: Remote::from_environment(home.as_deref()),
@@ -92,6 +98,10 @@ impl Settings {
             search_path: variable("PATH")
                 .map(|path| std::env::split_paths(&path).collect())
                 .unwrap_or_default(),
+            // Until the user namespace is entered, if it is.
+            files: files(is_root, &root),
+            no_processes: None,
+            root,
             durable: args.durable,
         })
     }
@@ -139,6 +149,27 @@ fn default_root(is_uid_0: bool, home: Option<&Path>) -> Result<PathBuf, CommandE
             "no place for the store: neither HOME nor XDG_DATA_HOME is set",
         )
         .hint("choose one with `--root DIR` or KILN_ROOT")),
+    }
+}
+
+/// How layers are kept: as root, with owners, or with owners recorded. A store stays as it was made.
+fn files(is_root: bool, root: &Path) -> OverlayXattrs {
+    if is_root {
+        return match kiln_runtime::probe::may_mount() {
+            true => OverlayXattrs::Trusted,
+            // Overlay's own attributes take the same privilege as a mount.
+            false => OverlayXattrs::User,
+        };
+    }
+    let recorded = Store::records_owners(root).unwrap_or_else(|| {
+        match rustix::process::geteuid().is_root() {
+            true => kiln_runtime::probe::has_single_id(),
+            false => subordinate_ids(&EnterOptions::default()).is_err(),
+        }
+    });
+    match recorded {
+        true => OverlayXattrs::Recorded,
+        false => OverlayXattrs::User,
     }
 }
 

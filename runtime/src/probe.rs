@@ -21,6 +21,8 @@ pub struct Host {
     pub user_namespace: bool,
     /// Whether it may mount and make namespaces.
     pub may_mount: bool,
+    /// Whether all ids but one are missing in its user namespace.
+    pub single_id: bool,
     /// Whether it may raise hard resource limits.
     pub may_raise_limits: bool,
     /// How many subordinate user ids the user has, or what is missing.
@@ -55,12 +57,15 @@ pub enum Rung {
     Root,
     /// In a user namespace with subordinate ids.
     SubordinateIds,
+    /// In a user namespace without other ids than the user's own: owners are recorded. Says what is missing.
+    SingleId(String),
     /// Not at all: builds that only copy files still work. Says what is missing.
     CopyOnly(String),
 }
 
 impl Host {
-    /// Looks at the host. Changes nothing and starts nothing.
+    /// Looks at the host and changes nothing. Must be called while the process has one thread: what nothing tells has to be tried, in
+    /// a process of its own.
     #[must_use]
     pub fn look(options: &EnterOptions) -> Self {
         let permitted = rustix::thread::capabilities(None).map_or(0, |sets| sets.effective.bits());
@@ -74,10 +79,14 @@ impl Host {
                 .into_owned(),
             root: rustix::process::geteuid().is_root(),
             user_namespace: in_user_namespace(),
-            may_mount: holds("SYS_ADMIN"),
+            may_mount: may_mount(),
+            single_id: has_single_id(),
             may_raise_limits: holds("SYS_RESOURCE"),
             subordinate_ids: userns::subordinate_ids(options).map_err(|error| error.to_string()),
-            user_namespaces: userns::refused_by().map_or(Ok(()), Err),
+            user_namespaces: match userns::refused_by() {
+                Some(knob) => Err(knob),
+                None => userns::try_namespace(),
+            },
             overlay: has_overlay(),
             landlock: landlock_version(),
             cgroups: Hierarchy::read(),
@@ -89,12 +98,15 @@ impl Host {
     #[must_use]
     pub fn rung(&self) -> Rung {
         match (self.root, self.may_mount, &self.user_namespaces, &self.subordinate_ids) {
+            (true, true, _, _) if self.single_id => Rung::SingleId(
+                "this user namespace has one id alone: the outer one should map more".to_owned(),
+            ),
             (true, true, _, _) => Rung::Root,
             (true, false, _, _) => Rung::CopyOnly(
                 "this root may not mount: the outer container needs CAP_SYS_ADMIN, or run as a user with subordinate ids".to_owned(),
             ),
             (false, _, Err(knob), _) => Rung::CopyOnly(knob.clone()),
-            (false, _, Ok(()), Err(missing)) => Rung::CopyOnly(missing.clone()),
+            (false, _, Ok(()), Err(missing)) => Rung::SingleId(missing.clone()),
             (false, _, Ok(()), Ok(_)) => Rung::SubordinateIds,
         }
     }
@@ -107,6 +119,20 @@ pub fn in_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let fields: Vec<&str> = map.split_whitespace().collect();
     fields != ["0", "0", "4294967295"]
+}
+
+/// Whether the user namespace of this process has one user id and no other.
+#[must_use]
+pub fn has_single_id() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().skip(2).eq(["1"])
+}
+
+/// Whether this process may mount: `CAP_SYS_ADMIN`.
+#[must_use]
+pub fn may_mount() -> bool {
+    let sets = rustix::thread::capabilities(None);
+    sets.is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
 }
 
 /// The version of Landlock in this kernel; 0 if there is none. Version 6 keeps a step on the host's network from the host's
@@ -163,7 +189,8 @@ mod tests {
         let host = Host::look(&EnterOptions::default());
         assert!(!host.kernel.is_empty());
         assert!(host.calls.iter().all(|call| !call.name.is_empty()));
-        assert_eq!(host.root && host.may_mount, host.rung() == Rung::Root);
+        let root = host.root && host.may_mount && !host.single_id;
+        assert_eq!(root, host.rung() == Rung::Root);
     }
 
     #[test]
@@ -172,7 +199,7 @@ mod tests {
         host.root = false;
         host.user_namespaces = Ok(());
         host.subordinate_ids = Err("no ids".to_owned());
-        assert_eq!(host.rung(), Rung::CopyOnly("no ids".to_owned()));
+        assert_eq!(host.rung(), Rung::SingleId("no ids".to_owned()));
         host.subordinate_ids = Ok(65536);
         assert_eq!(host.rung(), Rung::SubordinateIds);
         host.user_namespaces = Err("a knob".to_owned());

@@ -22,11 +22,17 @@ pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
     let (mode, missing) = match host.rung() {
         Rung::Root => ("root", None),
         Rung::SubordinateIds => ("user namespace with subordinate ids", None),
+        Rung::SingleId(missing) => (
+            "user namespace with one id, owners recorded",
+            Some(missing),
+        ),
         Rung::CopyOnly(missing) => ("builds that only copy files", Some(missing)),
     };
     let mut findings = vec![finding("steps run as", true, mode)];
+    let runs = !matches!(host.rung(), Rung::CopyOnly(_));
     if let Some(missing) = &missing {
-        findings.push(finding("missing", false, missing));
+        let name = if runs { "for more" } else { "missing" };
+        findings.push(finding(name, runs, missing));
     }
     findings.push(finding("kernel", true, &host.kernel));
     findings.push(finding(
@@ -98,7 +104,7 @@ pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
             .collect::<Vec<_>>(),
     });
     super::print_value(args.format.as_deref(), &value, &text)?;
-    Ok(u8::from(missing.is_some()))
+    Ok(u8::from(!runs))
 }
 
 /// Which profile containers run in.

@@ -34,6 +34,22 @@ pub enum Error {
         /// The version that this program understands.
         supported: u32,
     },
+    /// The files of this store belong to whom they belong in their images, which this user can't do.
+    #[error(
+        "the store at {root} was made with subordinate ids, which can't be used now: `kiln doctor` says what is missing; or choose another root with --root"
+    )]
+    OwnersNotRecorded {
+        /// Where the store is.
+        root: PathBuf,
+    },
+    /// The files of this store belong to one user, and their owners are only written down.
+    #[error(
+        "the store at {root} belongs to a user without subordinate ids and records owners: use it as that user, or choose another root with --root"
+    )]
+    OwnersRecorded {
+        /// Where the store is.
+        root: PathBuf,
+    },
     /// A directory with other things in it was named as the store.
     #[error("{root} is not a kiln store and not empty: choose another root")]
     NotAStore {

@@ -1,7 +1,7 @@
 //! The store: one directory that many kiln processes share without a daemon.
 //!
 //! ```text
-//! format            version of this layout
+//! format            version of this layout, and whether owners are recorded (`OverlayXattrs::Recorded`)
 //! boots             which boot wrote here last, and up to when its writes are known to be on disk
 //! blobs/<algorithm>/<hex>          content exactly as received or produced
 //! layers/ chains/                  unpacked layers and stacks (module `layer`)
@@ -70,6 +70,17 @@ pub enum OverlayXattrs {
     Trusted,
     /// `user.overlay.*`, for overlay mounts inside a user namespace.
     User,
+    /// The same for a user with no other ids than its own: all files belong to it, and what they belong to in the image is
+    /// written down (see `tree::owner`).
+    Recorded,
+}
+
+impl OverlayXattrs {
+    /// Whether overlay has to be told to use `user.overlay.*`.
+    #[must_use]
+    pub fn are_user(self) -> bool {
+        self != Self::Trusted
+    }
 }
 
 /// How a store is used.
@@ -100,7 +111,7 @@ struct Inner {
 impl Store {
     /// Opens the store at `root`, making it when there is none.
     pub fn open(root: &Path, options: StoreOptions) -> Result<Self> {
-        layout::prepare(root)?;
+        layout::prepare(root, options.overlay_xattrs)?;
         let store = Self {
             inner: Arc::new(Inner {
                 root: root.to_owned(),
@@ -113,6 +124,12 @@ impl Store {
         };
         store.check_boot()?;
         Ok(store)
+    }
+
+    /// Whether the store at `root` records the owners of files instead of giving files to them; nothing if there is none yet.
+    #[must_use]
+    pub fn records_owners(root: &Path) -> Option<bool> {
+        layout::records_owners(root)
     }
 
     /// The directory of the store.

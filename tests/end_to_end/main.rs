@@ -37,6 +37,7 @@ mod interrupted;
 mod isolation;
 mod keeping;
 mod known_holes;
+mod ladder;
 mod listing;
 mod many;
 mod nested;

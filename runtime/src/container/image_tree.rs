@@ -21,7 +21,7 @@ pub(crate) struct User {
 
 /// Whether overlay keeps its attributes under `user.` in this store.
 pub(crate) fn user_xattrs(store: &Store) -> bool {
-    store.options().overlay_xattrs == OverlayXattrs::User
+    store.options().overlay_xattrs.are_user()
 }
 
 /// Looks a user up in the directories of a running container, its own on top.

@@ -5,7 +5,8 @@
 //!    \-- newuidmap, newgidmap PID          waits until the ids are mapped
 //! ```
 //!
-//! Container id 0 is the user itself; 1 and up are its subordinate ids, in the order of their files.
+//! Container id 0 is the user itself; 1 and up are its subordinate ids, in the order of their files. With `single_id` there is no
+//! other than 0.
 
 mod ids;
 mod stub;
@@ -29,6 +30,8 @@ pub struct EnterOptions {
     pub subuid: PathBuf,
     /// Subordinate group ids.
     pub subgid: PathBuf,
+    /// Takes the user's own ids alone, whatever the files say.
+    pub single_id: bool,
 }
 
 impl Default for EnterOptions {
@@ -37,8 +40,18 @@ impl Default for EnterOptions {
             passwd: "/etc/passwd".into(),
             subuid: "/etc/subuid".into(),
             subgid: "/etc/subgid".into(),
+            single_id: false,
         }
     }
+}
+
+/// The ids of a new namespace.
+enum Map {
+    Subordinate {
+        uids: Vec<Range>,
+        gids: Vec<Range>,
+    },
+    Single,
 }
 
 /// Where this process is after [`enter`].
@@ -50,6 +63,8 @@ pub enum Entered {
     InnerRoot,
     /// In a new user namespace with the user's subordinate ids.
     Subordinate,
+    /// In a new user namespace in which the user is root and nobody else exists.
+    Single,
 }
 
 impl Entered {
@@ -150,6 +165,33 @@ pub fn refused_by() -> Option<String> {
     Some(format!("{file} is {value}: {command}"))
 }
 
+/// Tries whether the calling user may make a user namespace and mount in it; says what keeps it from that. Must be called while the
+/// process has one thread.
+pub fn try_namespace() -> Result<(), String> {
+    let errno = match sys::process::fork_single_threaded() {
+        Ok(None) => {
+            let made = sys::process::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS);
+            sys::process::exit(made.err().map_or(0, rustix::io::Errno::raw_os_error));
+        }
+        Ok(Some(child)) => {
+            let options = rustix::process::WaitOptions::empty();
+            match rustix::process::waitpid(Some(child), options) {
+                Ok(Some((_, status))) => status.exit_status().unwrap_or(libc::EPERM),
+                Ok(None) => 0,
+                Err(errno) => errno.raw_os_error(),
+            }
+        }
+        Err(errno) => errno.raw_os_error(),
+    };
+    match errno {
+        0 => Ok(()),
+        errno => {
+            let source = io::Error::from_raw_os_error(errno);
+            Err(EnterError::Refused { source }.to_string())
+        }
+    }
+}
+
 /// How many subordinate user ids the calling user has.
 pub fn subordinate_ids(options: &EnterOptions) -> Result<u32, EnterError> {
     let uids = ids::map(options, &options.subuid, rustix::process::getuid().as_raw())?;
@@ -157,7 +199,7 @@ pub fn subordinate_ids(options: &EnterOptions) -> Result<u32, EnterError> {
     Ok(uids.iter().skip(1).map(|range| range.count).sum())
 }
 
-/// Enters a user namespace with the caller's subordinate ids and an own mount namespace. Does nothing for root.
+/// Enters a user namespace with the caller's subordinate ids, or its own id alone, and an own mount namespace. Does nothing for root.
 ///
 /// Must be called while the process has one thread. The calling process stays behind as a stub that forwards signals and
 /// takes over the exit code; the rest of the program runs in its child.
@@ -175,8 +217,13 @@ pub fn enter(options: &EnterOptions) -> Result<Entered, EnterError> {
             source: errno.into(),
         }
     };
-    let uids = ids::map(options, &options.subuid, rustix::process::getuid().as_raw())?;
-    let gids = ids::map(options, &options.subgid, rustix::process::getgid().as_raw())?;
+    let map = match options.single_id {
+        true => Map::Single,
+        false => Map::Subordinate {
+            uids: ids::map(options, &options.subuid, rustix::process::getuid().as_raw())?,
+            gids: ids::map(options, &options.subgid, rustix::process::getgid().as_raw())?,
+        },
+    };
     let (child_ready, ready) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(process("make a pipe"))?;
     let (mapped, parent_mapped) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
@@ -185,11 +232,15 @@ pub fn enter(options: &EnterOptions) -> Result<Entered, EnterError> {
     match sys::process::fork_single_threaded().map_err(process("fork"))? {
         None => {
             drop((child_ready, parent_mapped));
-            become_root(outer, ready, mapped)
+            become_root(outer, ready, mapped)?;
+            Ok(match map {
+                Map::Single => Entered::Single,
+                Map::Subordinate { .. } => Entered::Subordinate,
+            })
         }
         Some(child) => {
             drop((ready, mapped));
-            let result = map_child(child, child_ready, parent_mapped, &uids, &gids);
+            let result = map_child(child, child_ready, parent_mapped, &map);
             if let Err(error) = result {
                 let _ = rustix::process::kill_process(child, Signal::KILL);
                 let _ =
@@ -202,7 +253,7 @@ pub fn enter(options: &EnterOptions) -> Result<Entered, EnterError> {
 }
 
 /// In the child: makes the namespaces, waits for the ids, becomes root in them.
-fn become_root(outer: Pid, ready: OwnedFd, mapped: OwnedFd) -> Result<Entered, EnterError> {
+fn become_root(outer: Pid, ready: OwnedFd, mapped: OwnedFd) -> Result<(), EnterError> {
     let process = |what| {
         move |errno: rustix::io::Errno| EnterError::Process {
             what,
@@ -225,7 +276,7 @@ fn become_root(outer: Pid, ready: OwnedFd, mapped: OwnedFd) -> Result<Entered, E
     if rustix::process::getppid() != Some(outer) {
         sys::process::exit(1);
     }
-    Ok(Entered::Subordinate)
+    Ok(())
 }
 
 /// In the parent: maps the child's ids and lets it go on.
@@ -233,8 +284,7 @@ fn map_child(
     child: Pid,
     ready: OwnedFd,
     go: OwnedFd,
-    uids: &[Range],
-    gids: &[Range],
+    map: &Map,
 ) -> Result<(), EnterError> {
     let mut errno = [0; 4];
     std::fs::File::from(ready)
@@ -251,16 +301,31 @@ fn map_child(
             });
         }
     }
-    // Both at once: each takes milliseconds to start.
-    let uid_helper = start_helper("newuidmap", child, uids)?;
-    let gid_helper = start_helper("newgidmap", child, gids)?;
-    finish_helper("newuidmap", uid_helper)?;
-    finish_helper("newgidmap", gid_helper)?;
+    match map {
+        Map::Subordinate { uids, gids } => {
+            // Both at once: each takes milliseconds to start.
+            let uid_helper = start_helper("newuidmap", child, uids)?;
+            let gid_helper = start_helper("newgidmap", child, gids)?;
+            finish_helper("newuidmap", uid_helper)?;
+            finish_helper("newgidmap", gid_helper)?;
+        }
+        Map::Single => map_self(child).map_err(|source| EnterError::Refused { source })?,
+    }
     let told = std::fs::File::from(go).write_all(&[1]);
     told.map_err(|source| EnterError::Process {
         what: "release the inner process",
         source,
     })
+}
+
+/// Maps root of the child's namespace to the user itself. Whoever maps a group without privilege has to give up changing the list
+/// of groups first (user_namespaces(7)).
+fn map_self(child: Pid) -> io::Result<()> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    let process = PathBuf::from(format!("/proc/{}", child.as_raw_nonzero()));
+    std::fs::write(process.join("setgroups"), "deny")?;
+    std::fs::write(process.join("uid_map"), format!("0 {} 1", uid.as_raw()))?;
+    std::fs::write(process.join("gid_map"), format!("0 {} 1", gid.as_raw()))
 }
 
 fn start_helper(

@@ -5,7 +5,9 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Algorithm, ChainId, DiffId, Digest, Error, Reference, Result, Store};
+use crate::{
+    Algorithm, ChainId, DiffId, Digest, Error, OverlayXattrs, Reference, Result, Store,
+};
 
 /// The version of the layout that this program reads and writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -32,22 +34,52 @@ const DIRECTORIES: &[&str] = &[
 ];
 
 /// Checks the format of the store, or makes a new one in an absent or empty directory.
-pub(crate) fn prepare(root: &Path) -> Result<()> {
+pub(crate) fn prepare(root: &Path, family: OverlayXattrs) -> Result<()> {
     let path = root.join("format");
     match fs::read_to_string(&path) {
         Ok(text) => {
-            check_format(root, &text)?;
+            check_format(root, &text, family)?;
             // A removal of the whole store that was cut short leaves a store with holes.
             make_directories(root)
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => create(root),
+        Err(error) if error.kind() == ErrorKind::NotFound => create(root, family),
         Err(error) => Err(Error::io("read", &path)(error)),
     }
 }
 
-fn check_format(root: &Path, text: &str) -> Result<()> {
-    if text.trim().parse() == Ok(FORMAT) {
-        return Ok(());
+/// What stands behind the version of a store in which owners are recorded.
+const RECORDED: &str = "recorded-owners";
+
+/// Whether a store records the owners of files; nothing if there is none, or none that this program reads.
+pub(crate) fn records_owners(root: &Path) -> Option<bool> {
+    let text = fs::read_to_string(root.join("format")).ok()?;
+    let (version, kind) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    match (version.parse() == Ok(FORMAT), kind) {
+        (true, "") => Some(false),
+        (true, RECORDED) => Some(true),
+        _ => None,
+    }
+}
+
+fn check_format(root: &Path, text: &str, family: OverlayXattrs) -> Result<()> {
+    let (version, kind) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let recorded = family == OverlayXattrs::Recorded;
+    if version.parse() == Ok(FORMAT) {
+        match kind {
+            "" if !recorded => return Ok(()),
+            RECORDED if recorded => return Ok(()),
+            "" => {
+                return Err(Error::OwnersNotRecorded {
+                    root: root.to_owned(),
+                });
+            }
+            RECORDED => {
+                return Err(Error::OwnersRecorded {
+                    root: root.to_owned(),
+                });
+            }
+            _ => {}
+        }
     }
     Err(Error::Format {
         root: root.to_owned(),
@@ -58,7 +90,7 @@ fn check_format(root: &Path, text: &str) -> Result<()> {
 
 /// Makes the directories first and the version last, so that a store with a version is whole. Several processes may do this
 /// at once.
-fn create(root: &Path) -> Result<()> {
+fn create(root: &Path, family: OverlayXattrs) -> Result<()> {
     match fs::read_dir(root) {
         Ok(entries) => {
             for entry in entries {
@@ -86,7 +118,11 @@ fn create(root: &Path) -> Result<()> {
     let making = root.join(format!(".format-{}", std::process::id()));
     let path = root.join("format");
     let mut file = fs::File::create(&making).map_err(Error::io("create", &making))?;
-    writeln!(file, "{FORMAT}").map_err(Error::io("write", &making))?;
+    let kind = match family {
+        OverlayXattrs::Recorded => format!(" {RECORDED}"),
+        OverlayXattrs::Trusted | OverlayXattrs::User => String::new(),
+    };
+    writeln!(file, "{FORMAT}{kind}").map_err(Error::io("write", &making))?;
     match fs::rename(&making, &path) {
         Err(_) if path.exists() => Ok(()),
         done => done.map_err(Error::io("create", &path)),

@@ -9,6 +9,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::metadata::{Kind, Metadata};
+use super::owner::{self, Owners, Reach};
 use super::path;
 use super::xattr::{self, Xattrs};
 use crate::layer::{LayerError, Result};
@@ -58,35 +59,52 @@ impl Attributes {
     /// goes to `refused`, which decides.
     pub(crate) fn set_on_open(
         &self,
+        owners: &Owners,
         file: &OwnedFd,
         name: &[u8],
         refused: &mut dyn FnMut(&[u8], Errno) -> Result<()>,
     ) -> Result<()> {
-        match fchown(
-            file,
-            Some(Uid::from_raw(self.uid)),
-            Some(Gid::from_raw(self.gid)),
-        ) {
-            Ok(()) => {}
-            Err(error) => {
-                let stat =
-                    fstat(file).map_err(|error| LayerError::entry("examine", name, error))?;
-                self.excuse_owner(&Metadata::from(&stat), name, error)?;
+        let found = || {
+            let stat = fstat(file).map_err(|error| LayerError::entry("examine", name, error))?;
+            Ok::<_, LayerError>(Metadata::from(&stat))
+        };
+        let mut mode = self.mode;
+        if let Owners::Recorded(_) = owners {
+            let kind = found()?.kind;
+            mode = owners.mode_on_disk(kind, mode);
+            owner::write(file, kind, self.uid, self.gid, self.mode)
+                .map_err(|error| LayerError::entry("record the owner of", name, error))?;
+        } else {
+            let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+            if let Err(error) = fchown(file, Some(uid), Some(gid)) {
+                self.excuse_owner(&found()?, name, error)?;
             }
         }
         for (attribute, value) in &self.xattrs {
-            if let Err(error) = xattr::set_on_open(file, attribute, value) {
+            if owner::is_ours(attribute) {
+                continue;
+            }
+            let set = match xattr::set_on_open(file, attribute, value) {
+                Err(Errno::PERM)
+                    if attribute == xattr::CAPABILITY && matches!(owners, Owners::Recorded(_)) =>
+                {
+                    owner::write_capability(file, value)
+                }
+                set => set,
+            };
+            if let Err(error) = set {
                 refused(attribute, error)?;
             }
         }
         // After the owner, because changing that clears setuid and setgid.
-        fchmod(file, Mode::from_raw_mode(self.mode))
+        fchmod(file, Mode::from_raw_mode(mode))
             .map_err(|error| LayerError::entry("set the mode of", name, error))
     }
 
     /// Sets all but the time on a name that can't be opened: a link, device or pipe.
     pub(crate) fn set_on_name(
         &self,
+        owners: &Owners,
         directory: &OwnedFd,
         name: &[u8],
         kind: Kind,
@@ -94,7 +112,14 @@ impl Attributes {
         refused: &mut dyn FnMut(&[u8], Errno) -> Result<()>,
     ) -> Result<()> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        if let Err(error) = chownat(
+        if let Owners::Recorded(_) = owners {
+            // What has no record is root's, and nobody's record comes with a new inode.
+            if (self.uid, self.gid) != (0, 0) {
+                owners
+                    .note(Reach::Name(directory.as_fd(), name), self.uid, self.gid)
+                    .map_err(|error| LayerError::entry("record the owner of", path, error))?;
+            }
+        } else if let Err(error) = chownat(
             directory,
             name,
             Some(uid),

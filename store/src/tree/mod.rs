@@ -10,6 +10,7 @@ pub(crate) mod beneath;
 pub(crate) mod copy;
 pub(crate) mod metadata;
 mod new_tree;
+pub(crate) mod owner;
 pub mod path;
 pub(crate) mod remove;
 mod writer;

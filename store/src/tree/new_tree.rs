@@ -3,6 +3,7 @@
 //! ```text
 //! tmp/tree-<random>/
 //!   layer/fs      what the step or COPY writes: the upper directory of its overlay mount
+//!   layer/owners  what links and pipes in it belong to, where that is recorded (module `owner`)
 //!   work          overlay's own scratch
 //! ```
 //!
@@ -14,6 +15,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::attributes::{Attributes, no_excuse, set_mtime};
+use super::owner::Owners;
 use crate::layer::{LayerError, Result};
 use crate::{Stack, Store, TemporaryDirectory};
 
@@ -62,10 +64,16 @@ impl Store {
         // Without anything below, the root belongs to whoever makes it.
         if !below.layers().is_empty() {
             let attributes = Attributes::of(&root.meta, view.xattrs(&root)?);
-            attributes.set_on_open(&held, b"", &mut no_excuse(b""))?;
+            attributes.set_on_open(&self.owners(&held)?, &held, b"", &mut no_excuse(b""))?;
         }
         set_mtime(&held, b"", (root.meta.mtime, root.meta.mtime_nsec), b"")?;
         Ok(tree)
+    }
+
+    /// Who keeps the owners of a tree of this store.
+    pub(crate) fn owners(&self, root: &OwnedFd) -> Result<Owners> {
+        Owners::of(self.options().overlay_xattrs, root)
+            .map_err(|error| LayerError::entry("open", b"", error))
     }
 
     /// A tree whose root nobody has said anything about yet.

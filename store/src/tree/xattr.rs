@@ -10,6 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, Result};
 
+use super::owner;
 use crate::OverlayXattrs;
 
 /// Extended attributes, sorted by name.
@@ -31,7 +32,7 @@ const CAPABILITY_V2_LENGTH: usize = 20;
 pub(crate) fn opaque_name(family: OverlayXattrs) -> &'static str {
     match family {
         OverlayXattrs::Trusted => "trusted.overlay.opaque",
-        OverlayXattrs::User => "user.overlay.opaque",
+        OverlayXattrs::User | OverlayXattrs::Recorded => "user.overlay.opaque",
     }
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn set_on_open(file: impl AsFd, attribute: &[u8], value: &[u8]) -> Re
 }
 
 /// Borrows: the path is good only as long as the descriptor is open.
-fn through_proc(directory: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
+pub(crate) fn through_proc(directory: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
     path
@@ -155,9 +156,10 @@ fn read_all(
 const XATTR_LIST_MAX: usize = 65536;
 pub(crate) const XATTR_SIZE_MAX: usize = 65536;
 
-/// Leaves what belongs to the tree: overlay's attributes go, namespaced capabilities become plain ones.
+/// Leaves what belongs to the tree: overlay's attributes and records of ours go, namespaced capabilities become plain ones.
 pub(crate) fn for_export(mut xattrs: Xattrs) -> Xattrs {
     xattrs.retain(|(name, _)| !is_overlay(name));
+    owner::without_records(&mut xattrs);
     for (name, value) in &mut xattrs {
         if name == CAPABILITY
             && value.len() == CAPABILITY_V3_LENGTH

@@ -1,11 +1,14 @@
 //! Finding an entry by its path.
 
+use std::os::fd::AsFd;
+
 use rustix::fs::{OFlags, fstat};
 use rustix::io::Errno;
 
 use super::{Entry, Follow, Place, View};
 use crate::layer::{LayerError, Result};
 use crate::tree::metadata::Metadata;
+use crate::tree::owner::Reach;
 use crate::tree::{beneath, path, xattr};
 
 /// How many links one look-up follows, as in the kernel (`MAXSYMLINKS`).
@@ -126,8 +129,9 @@ impl View {
             Err(Errno::NAMETOOLONG) => return Ok(None),
             Err(error) => return Err(LayerError::entry("look up", path, error)),
         };
-        let stat = fstat(file).map_err(|error| LayerError::entry("examine", path, error))?;
-        Ok(Some(Metadata::from(&stat)))
+        let stat = fstat(&file).map_err(|error| LayerError::entry("examine", path, error))?;
+        self.correct(layer, path, Metadata::from(&stat), Reach::Open(file.as_fd()))
+            .map(Some)
     }
 
     /// True when a directory of a layer hides what lies below it.

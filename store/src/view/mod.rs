@@ -23,6 +23,7 @@ pub use entry::{Entry, Follow};
 use crate::OverlayXattrs;
 use crate::layer::{LayerError, Result};
 use crate::tree::metadata::Metadata;
+use crate::tree::owner::{Owners, Reach};
 
 /// A merged, read-only look at directories stacked on each other.
 #[derive(Debug, Clone)]
@@ -38,6 +39,7 @@ pub struct View {
 pub(crate) struct LayerDirectory {
     path: PathBuf,
     file: OnceLock<File>,
+    owners: OnceLock<Owners>,
 }
 
 impl LayerDirectory {
@@ -45,6 +47,7 @@ impl LayerDirectory {
         Arc::new(Self {
             path,
             file: OnceLock::new(),
+            owners: OnceLock::new(),
         })
     }
 
@@ -55,6 +58,15 @@ impl LayerDirectory {
         let file =
             File::open(&self.path).map_err(|error| LayerError::host("open", &self.path, error))?;
         Ok(self.file.get_or_init(|| file).as_fd())
+    }
+
+    fn owners(&self, family: OverlayXattrs) -> Result<&Owners> {
+        if let Some(owners) = self.owners.get() {
+            return Ok(owners);
+        }
+        let owners = Owners::of(family, self.fd()?)
+            .map_err(|error| LayerError::entry("open", b"", error))?;
+        Ok(self.owners.get_or_init(|| owners))
     }
 }
 
@@ -121,9 +133,20 @@ impl View {
         let layers = (0..self.layers.len() as u32).collect();
         Ok(Entry {
             path: Vec::new(),
-            meta: Metadata::from(&stat),
+            meta: self.correct(0, b"", Metadata::from(&stat), Reach::Open(top.fd()?))?,
             place: Place::of(layers),
         })
+    }
+
+    /// What an entry of a layer is in the image, from what it is on disk.
+    fn correct(&self, layer: u32, path: &[u8], meta: Metadata, entry: Reach<'_>) -> Result<Metadata> {
+        let Some(family) = self.family else {
+            return Ok(meta);
+        };
+        self.layers[layer as usize]
+            .owners(family)?
+            .correct(meta, entry)
+            .map_err(|error| LayerError::entry("read the owner of", path, error))
     }
 }
 

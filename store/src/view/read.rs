@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, OFlags, fstat, readlinkat, statat};
 use rustix::io::Errno;
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::{Entry, Follow, Place, View};
 use crate::layer::{LayerError, Result};
 use crate::tree::metadata::Metadata;
+use crate::tree::owner::Reach;
 use crate::tree::xattr::Xattrs;
 use crate::tree::{beneath, path, xattr};
 
@@ -62,7 +63,7 @@ impl View {
         let mut entries = Vec::with_capacity(names.len());
         for name in names {
             let path = path::join(&directory.path, &name);
-            let Some(meta) = stat_name(&held, &name, &path)? else {
+            let Some(meta) = self.stat_name(layer, &held, &name, &path)? else {
                 continue;
             };
             if self.family.is_some() && meta.is_whiteout() {
@@ -90,7 +91,7 @@ impl View {
             return Ok(());
         }
         let path = path::join(&directory.path, &name);
-        let Some(meta) = stat_name(held, &name, &path)? else {
+        let Some(meta) = self.stat_name(layer, held, &name, &path)? else {
             return Ok(());
         };
         let is_whiteout = meta.is_whiteout();
@@ -231,13 +232,22 @@ impl View {
             path: entry.display(),
         })
     }
-}
 
-fn stat_name(directory: &OwnedFd, name: &[u8], path: &[u8]) -> Result<Option<Metadata>> {
-    match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(Metadata::from(&stat))),
-        // Removed since it was listed.
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(LayerError::entry("examine", path, error)),
+    /// `lstat` of a name in a directory of one layer.
+    fn stat_name(
+        &self,
+        layer: u32,
+        directory: &OwnedFd,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<Option<Metadata>> {
+        let meta = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Metadata::from(&stat),
+            // Removed since it was listed.
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(LayerError::entry("examine", path, error)),
+        };
+        self.correct(layer, path, meta, Reach::Name(directory.as_fd(), name))
+            .map(Some)
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, OFlags, fstat, readlinkat, statat, unlinkat};
 
@@ -18,6 +18,7 @@ use crate::layer::write::LayerWriter;
 use crate::layer::{LayerError, Limits, Result};
 use crate::tree::attributes::{Time, set_mtime};
 use crate::tree::metadata::{Kind, Metadata};
+use crate::tree::owner::{Owners, Reach};
 use crate::tree::xattr::Xattrs;
 use crate::tree::{beneath, path, xattr};
 use crate::view::{Entry, View};
@@ -34,6 +35,7 @@ pub(super) enum Source<'a> {
 pub(super) struct Differ<'a> {
     source: Source<'a>,
     family: OverlayXattrs,
+    owners: Owners,
     clamp: Option<i64>,
     pub writer: LayerWriter,
     /// Directories that are there but not in the archive.
@@ -62,12 +64,14 @@ impl<'a> Differ<'a> {
     pub(super) fn new(
         source: Source<'a>,
         family: OverlayXattrs,
+        owners: Owners,
         clamp: Option<i64>,
         writer: LayerWriter,
     ) -> Self {
         Self {
             source,
             family,
+            owners,
             clamp,
             writer,
             implied: Vec::new(),
@@ -95,6 +99,7 @@ impl<'a> Differ<'a> {
     fn root(&mut self, upper: &OwnedFd, below: Option<&Entry>) -> Result<Time> {
         let failed = |error| LayerError::entry("examine", b"", error);
         let meta = Metadata::from(&fstat(upper).map_err(failed)?);
+        let meta = self.meta(meta, Reach::Open(upper.as_fd())).map_err(failed)?;
         let xattrs = xattr::for_export(xattr::of_open(upper).map_err(failed)?);
         let mut meta = self.clamped(meta);
         let is_implied = match (&self.source, below) {
@@ -132,6 +137,9 @@ impl<'a> Differ<'a> {
             let stat = statat(held, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|error| LayerError::entry("examine", &path, error))?;
             let meta = Metadata::from(&stat);
+            let meta = self
+                .meta(meta, Reach::Name(held.as_fd(), &name))
+                .map_err(|error| LayerError::entry("examine", &path, error))?;
             if name.starts_with(WHITEOUT_PREFIX) {
                 return Err(LayerError::unfit(
                     &path,
@@ -157,6 +165,10 @@ impl<'a> Differ<'a> {
             Kind::Directory => self.subdirectory(found, below),
             // No layer format has sockets, and nothing would listen on one.
             Kind::Socket => found.remove(),
+            Kind::Symlink => {
+                let meta = self.link_owner(found, below)?;
+                self.leaf(&found.with(meta))
+            }
             _ => self.leaf(found),
         }
     }
@@ -260,6 +272,29 @@ impl<'a> Differ<'a> {
         }
     }
 
+    /// A link that overlay copied up is a new one, of which nothing is recorded: it belongs to whom it belonged below.
+    fn link_owner(&self, found: &Found<'_>, below: Option<&Entry>) -> Result<Metadata> {
+        let (Source::Below(view), Owners::Recorded(_), Some(below), (0, 0)) = (
+            &self.source,
+            &self.owners,
+            below,
+            (found.meta.uid, found.meta.gid),
+        ) else {
+            return Ok(found.meta);
+        };
+        let Some(old) = view
+            .child(below, found.name)?
+            .filter(|old| old.meta.is_symlink() && old.meta.same_mtime(&found.meta))
+        else {
+            return Ok(found.meta);
+        };
+        let (uid, gid) = (old.meta.uid, old.meta.gid);
+        self.owners
+            .note(Reach::Name(found.directory.as_fd(), found.name), uid, gid)
+            .map_err(|error| LayerError::entry("record the owner of", &found.path, error))?;
+        Ok(Metadata { uid, gid, ..found.meta })
+    }
+
     /// Everything but directories and whiteouts.
     fn leaf(&mut self, found: &Found<'_>) -> Result<()> {
         let path = found.path.as_slice();
@@ -334,6 +369,16 @@ impl<'a> Differ<'a> {
         self.writer.file(&entry, meta, &mut File::from(file))
     }
 
+    /// What an entry is in the image. What a step has left in a state in which its owner cannot work with it gets a mode in which
+    /// it can, and a record of the one that is meant.
+    fn meta(&self, found: Metadata, entry: Reach<'_>) -> rustix::io::Result<Metadata> {
+        let meta = self.owners.correct(found, entry)?;
+        if matches!(self.source, Source::Below(_)) {
+            self.owners.make_usable(&meta, found.mode, entry)?;
+        }
+        Ok(meta)
+    }
+
     fn clamped(&self, mut meta: Metadata) -> Metadata {
         if let Some(latest) = self.clamp
             && (meta.mtime, meta.mtime_nsec) > (latest, 0)
@@ -353,7 +398,7 @@ impl<'a> Differ<'a> {
             }
             let time = (clamped.mtime, clamped.mtime_nsec);
             if first.meta.is_file() && first.seen < first.meta.nlink {
-                unshare::copy(upper, &first.path, &first.others, time)?;
+                unshare::copy(upper, &self.owners, &first.path, &first.others, time)?;
                 continue;
             }
             let (directory, name) = path::split(&first.path);
@@ -366,6 +411,14 @@ impl<'a> Differ<'a> {
 }
 
 impl Found<'_> {
+    fn with(&self, meta: Metadata) -> Self {
+        Self {
+            path: self.path.clone(),
+            meta,
+            ..*self
+        }
+    }
+
     fn remove(&self) -> Result<()> {
         unlinkat(self.directory, self.name, AtFlags::empty())
             .map_err(|error| LayerError::entry("remove", &self.path, error))

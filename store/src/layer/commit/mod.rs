@@ -5,6 +5,7 @@ mod unshare;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use differ::{Differ, Source};
@@ -47,13 +48,15 @@ impl Store {
             None => None,
         };
         let family = self.options().overlay_xattrs;
+        let upper = tree.open()?;
         let mut differ = Differ::new(
             Source::Below(&view),
             family,
+            self.owners(&upper)?,
             options.clamp_mtime,
             LayerWriter::new(blob)?,
         );
-        differ.run(&tree.open()?)?;
+        differ.run(&upper)?;
         let implied = std::mem::take(&mut differ.implied);
         let written = differ.writer.finish()?;
         let blobs = match (options.compression, written.blob) {
@@ -180,7 +183,9 @@ impl Store {
         record: &LayerRecord,
         blob: Option<(Compression, BlobWriter)>,
     ) -> Result<WrittenLayer> {
-        let held = File::open(files).map_err(|error| LayerError::host("open", files, error))?;
+        let held = File::open(files)
+            .map(OwnedFd::from)
+            .map_err(|error| LayerError::host("open", files, error))?;
         let implied = record
             .implied
             .iter()
@@ -189,10 +194,11 @@ impl Store {
         let mut differ = Differ::new(
             Source::Implied(implied),
             self.options().overlay_xattrs,
+            self.owners(&held)?,
             None,
             LayerWriter::new(blob)?,
         );
-        differ.run(&held.into())?;
+        differ.run(&held)?;
         differ.writer.finish()
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn excuse(
 ) -> impl FnMut(&[u8], Errno) -> Result<()> {
     move |attribute, error| {
         let is_user = attribute.starts_with(b"user.");
-        let is_forbidden = error == Errno::PERM && (family == OverlayXattrs::User || !is_user);
+        let is_forbidden = error == Errno::PERM && (family.are_user() || !is_user);
         if error != Errno::OPNOTSUPP && !is_forbidden {
             return Err(LayerError::entry(
                 "set an extended attribute of",

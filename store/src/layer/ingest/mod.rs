@@ -182,7 +182,9 @@ impl Store {
         };
         let stream =
             TarStream::new(source, algorithm, *limits, Arc::clone(received)).map_err(start)?;
-        let unpacker = Unpacker::new(tree.open()?, self.options().overlay_xattrs, *limits);
+        let root = tree.open()?;
+        let owners = self.owners(&root)?;
+        let unpacker = Unpacker::new(root, self.options().overlay_xattrs, owners, *limits);
         let (unpacked, stream) = unpacker.run(stream)?;
         let (tar, tar_size) = stream.finish()?;
         Ok(Finished {

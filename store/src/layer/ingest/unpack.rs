@@ -19,6 +19,7 @@ use crate::OverlayXattrs;
 use crate::layer::{LayerError, LeftOut, Limits, PendingLink, Result, StoredPath};
 use crate::tree::attributes::{Attributes, set_mtime, set_mtime_of_open};
 use crate::tree::metadata::Metadata;
+use crate::tree::owner::{self, Owners};
 use crate::tree::{Kind, Time, beneath, path, remove, xattr};
 
 /// The time of directories that the archive doesn't list and no lower layer has.
@@ -37,6 +38,7 @@ pub(super) struct Unpacked {
 pub(super) struct Unpacker {
     places: Places,
     family: OverlayXattrs,
+    owners: Owners,
     limits: Limits,
     /// Bytes of files so far, as unpacked.
     bytes: u64,
@@ -52,8 +54,9 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
-    pub(super) fn new(root: OwnedFd, family: OverlayXattrs, limits: Limits) -> Self {
+    pub(super) fn new(root: OwnedFd, family: OverlayXattrs, owners: Owners, limits: Limits) -> Self {
         Self {
+            owners,
             places: Places::new(root, family),
             family,
             limits,
@@ -218,7 +221,7 @@ impl Unpacker {
             self.default_acls.insert(Vec::new(), acl);
         }
         let mut refused = excuse(b"", self.family, &mut self.left_out);
-        attributes.set_on_open(self.places.root(), b"", &mut refused)?;
+        attributes.set_on_open(&self.owners, self.places.root(), b"", &mut refused)?;
         self.implied.remove(&b""[..]);
         self.times.insert(Vec::new(), entry.mtime);
         Ok(())
@@ -250,6 +253,7 @@ impl Unpacker {
             self.default_acls.insert(place.path.clone(), acl);
         }
         attributes.set_on_open(
+            &self.owners,
             &held,
             &place.path,
             &mut excuse(&place.path, self.family, &mut self.left_out),
@@ -296,7 +300,7 @@ impl Unpacker {
         }
         let file = OwnedFd::from(file);
         let mut refused = excuse(&place.path, self.family, &mut self.left_out);
-        attributes(entry).set_on_open(&file, &place.path, &mut refused)?;
+        attributes(entry).set_on_open(&self.owners, &file, &place.path, &mut refused)?;
         set_mtime_of_open(&file, entry.mtime, &place.path)
     }
 
@@ -312,7 +316,7 @@ impl Unpacker {
             Kind::BlockDevice => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
-        if self.family == OverlayXattrs::User && file_type != FileType::Fifo {
+        if self.family.are_user() && file_type != FileType::Fifo {
             // Users may not make devices, and containers get their own /dev.
             self.clear(place)?;
             let path = StoredPath(place.path.clone());
@@ -430,6 +434,7 @@ impl Unpacker {
         let mut refused = excuse(&place.path, self.family, &mut self.left_out);
         let attributes = attributes(entry);
         attributes.set_on_name(
+            &self.owners,
             self.places.here(),
             &place.name,
             kind,
@@ -484,7 +489,12 @@ fn attributes(entry: &ArchiveEntry) -> Attributes {
         uid: entry.uid,
         gid: entry.gid,
         mtime: Some(entry.mtime),
-        xattrs: entry.xattrs.clone(),
+        xattrs: entry
+            .xattrs
+            .iter()
+            .filter(|(name, _)| !owner::is_ours(name))
+            .cloned()
+            .collect(),
     }
 }
 

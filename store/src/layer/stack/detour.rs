@@ -1,13 +1,14 @@
 //! Unpacking a layer again for a stack in which some of its directories are links.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, statat};
 
 use super::fixup::take_over;
 use crate::layer::{LayerError, LayerRecord, Result};
 use crate::tree::metadata::Metadata;
+use crate::tree::owner::{Owners, Reach};
 use crate::tree::{Attributes, TreeWriter, beneath, path, xattr};
 use crate::view::{Entry, Follow, Place};
 use crate::{OverlayXattrs, Store, View};
@@ -34,13 +35,14 @@ pub(super) fn rebuild(
     let entry = root.root()?;
     let attributes = Attributes::of(&entry.meta, root.xattrs(&entry)?);
     writer.set_directory(b"", &attributes)?;
+    let held = layer.open_in(0, b"", beneath::DIRECTORY)?;
     let mut detour = Detour {
         layer: &layer,
         implied,
         family,
+        owners: store.owners(&held)?,
         writer,
     };
-    let held = layer.open_in(0, b"", beneath::DIRECTORY)?;
     detour.directory(&held, b"", b"")?;
     detour.writer.finish()
 }
@@ -49,6 +51,7 @@ struct Detour<'a> {
     layer: &'a View,
     implied: HashSet<&'a [u8]>,
     family: OverlayXattrs,
+    owners: Owners,
     writer: TreeWriter,
 }
 
@@ -61,7 +64,10 @@ impl Detour<'_> {
             let place = path::join(place, &name);
             let stat = statat(held, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|error| LayerError::entry("examine", &path, error))?;
-            let meta = Metadata::from(&stat);
+            let meta = self
+                .owners
+                .correct(Metadata::from(&stat), Reach::Name(held.as_fd(), &name))
+                .map_err(|error| LayerError::entry("examine", &path, error))?;
             if meta.is_whiteout() {
                 self.writer.remove(&place)?;
             } else if meta.is_directory() {

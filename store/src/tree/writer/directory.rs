@@ -212,7 +212,7 @@ impl TreeWriter {
             }
             self.default_acls.insert(path.to_vec(), acl);
         }
-        own.set_on_open(held, path, &mut no_excuse(path))
+        own.set_on_open(&self.owners, held, path, &mut no_excuse(path))
     }
 
     fn note_time(&mut self, path: &[u8], made: &OwnedFd, attributes: &Attributes) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, linkat, mknodat, openat, symlinkat};
@@ -13,6 +13,7 @@ use crate::layer::{LayerError, Result};
 use crate::tree::attributes::{Attributes, no_excuse, set_mtime, set_mtime_of_open};
 use crate::tree::copy::copy_content;
 use crate::tree::metadata::{Kind, Metadata};
+use crate::tree::owner::Reach;
 use crate::tree::{beneath, path};
 use crate::view::{Entry, View};
 
@@ -57,7 +58,7 @@ impl TreeWriter {
         let file = File::from(made);
         fill(&file).map_err(|error| LayerError::io("write", path, error))?;
         let file = OwnedFd::from(file);
-        attributes.set_on_open(&file, path, &mut no_excuse(path))?;
+        attributes.set_on_open(&self.owners, &file, path, &mut no_excuse(path))?;
         match attributes.mtime {
             Some(time) => set_mtime_of_open(&file, time, path),
             None => Ok(()),
@@ -118,6 +119,7 @@ impl TreeWriter {
         };
         let (directory, source_name) = path::split(&entry.path);
         let source = view.open_in(layer, directory, OFlags::PATH | OFlags::DIRECTORY)?;
+        let (uid, gid) = (entry.meta.uid, entry.meta.gid);
         let linked = self.make(path, |directory, name| {
             match linkat(&source, source_name, directory, name, AtFlags::empty()) {
                 Ok(()) => Ok(true),
@@ -125,6 +127,12 @@ impl TreeWriter {
                 Err(error) => Err(error),
             }
         })?;
+        // The record of a file comes with it, that of a link lies in the table of its own layer.
+        if linked.1 && !entry.meta.is_file() && (uid, gid) != (0, 0) {
+            self.owners
+                .note(Reach::Name(linked.0.as_fd(), path::file_name(path)), uid, gid)
+                .map_err(|error| LayerError::entry("record the owner of", path, error))?;
+        }
         Ok(linked.1)
     }
 
@@ -159,7 +167,7 @@ impl TreeWriter {
         attributes: &Attributes,
     ) -> Result<()> {
         let name = path::file_name(path);
-        attributes.set_on_name(held, name, kind, path, &mut no_excuse(path))?;
+        attributes.set_on_name(&self.owners, held, name, kind, path, &mut no_excuse(path))?;
         match attributes.mtime {
             Some(time) => set_mtime(held, name, time, path),
             None => Ok(()),

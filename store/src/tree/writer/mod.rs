@@ -17,6 +17,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::attributes::{Time, set_mtime};
+use super::owner::Owners;
 use super::{NewTree, beneath, path, xattr};
 use crate::OverlayXattrs;
 use crate::layer::{LayerError, Result};
@@ -27,6 +28,7 @@ use crate::view::{Entry, Follow, View};
 pub struct TreeWriter {
     root: Rc<OwnedFd>,
     family: OverlayXattrs,
+    owners: Owners,
     /// What lies below alone.
     below: View,
     /// That with this layer on top.
@@ -66,9 +68,12 @@ impl TreeWriter {
         family: OverlayXattrs,
     ) -> Result<Self> {
         let merged = below.with_upper(upper, family);
+        let owners = Owners::of(family, &root)
+            .map_err(|error| LayerError::entry("open", b"", error))?;
         Ok(Self {
             root: Rc::new(root),
             family,
+            owners,
             below: below.clone(),
             merged,
             last: None,
