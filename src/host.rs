@@ -27,9 +27,8 @@ use crate::settings::Settings;
 pub fn enter(settings: &mut Settings, needed: bool) -> Result<(), CommandError> {
     if rustix::process::geteuid().is_root() {
         if !kiln_runtime::probe::may_mount() {
-            settings.no_processes = Some(
-                "this root may not mount: the outer container needs CAP_SYS_ADMIN".to_owned(),
-            );
+            settings.no_processes =
+                Some("this root may not mount: the outer container needs CAP_SYS_ADMIN".to_owned());
         }
         return Ok(());
     }
@@ -57,7 +56,15 @@ pub fn enter(settings: &mut Settings, needed: bool) -> Result<(), CommandError> 
             settings.no_processes = Some(error.to_string());
             Ok(())
         }
-        Err(error) => Err(CommandError::from(error).hint("`kiln doctor` shows what is missing")),
+        Err(error) => {
+            let error = CommandError::from(error).hint("`kiln doctor` shows what is missing");
+            Err(match is_new {
+                true => error,
+                false => error.hint(
+                    "this store was made with subordinate ids: another one (`--root DIR`) would record owners instead",
+                ),
+            })
+        }
     }
 }
 
@@ -265,7 +272,7 @@ impl Host {
         /// Where systemd's resolver, which listens on loopback, names those that it asks.
         const BEHIND: &str = "/run/systemd/resolve/resolv.conf";
         let mut files = name_files()?;
-        if !self.settings.is_root {
+        if self.settings.no_processes.is_some() {
             return Ok((files, None));
         }
         let hidden = |files: &HostFiles| {

@@ -161,12 +161,11 @@ fn files(is_root: bool, root: &Path) -> OverlayXattrs {
             false => OverlayXattrs::User,
         };
     }
-    let recorded = Store::records_owners(root).unwrap_or_else(|| {
-        match rustix::process::geteuid().is_root() {
+    let recorded =
+        Store::records_owners(root).unwrap_or_else(|| match rustix::process::geteuid().is_root() {
             true => kiln_runtime::probe::has_single_id(),
             false => subordinate_ids(&EnterOptions::default()).is_err(),
-        }
-    });
+        });
     match recorded {
         true => OverlayXattrs::Recorded,
         false => OverlayXattrs::User,

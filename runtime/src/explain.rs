@@ -83,7 +83,7 @@ fn hint(what: &str, errno: i32) -> Option<&'static str> {
             | "mount the root file system (in one call)",
             libc::EINVAL,
         ) => Some(
-            "the store must be on a file system that can be an overlay's upper directory: not overlay, NFS or FUSE",
+            "the store must be on a file system that can be an overlay's upper directory: not overlay, NFS or FUSE; inside a container, keep it in a volume (`--root`)",
         ),
         ("stay inside the container with the working directory", _) => {
             Some("the working directory leads out of the container")

@@ -25,6 +25,7 @@ mod explain;
 pub mod inside;
 mod launcher;
 pub mod network;
+mod owners;
 mod parent;
 mod plan;
 pub mod probe;
@@ -56,6 +57,7 @@ pub fn init() {
 /// The same with another function for monitors, which gets the request, its descriptors and the means to start processes,
 /// and returns an exit code.
 pub fn init_with(monitor: Monitor) {
+    network::become_guard();
     zygote::become_zygote(monitor);
 }
 

@@ -14,6 +14,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::child::{self, Launch};
 use crate::explain;
+use crate::owners;
 use crate::plan::{self, Plan, Preparation, Prepared, Site};
 use crate::report::{Reporter, records};
 use crate::spare::Spare;
@@ -64,6 +65,7 @@ impl Parent {
             store_root: Self::STORE.into(),
             user_xattrs: hello.user_xattrs,
             throttled_processors: hello.throttled_processors,
+            single_id: hello.single_id,
             own_cgroup: hello.own_cgroup,
         };
         Self {
@@ -119,7 +121,7 @@ impl Parent {
                 source,
                 hint: None,
             })?;
-        self.start(plan::join(join, pidfd, stdio)?)
+        self.start(plan::join(&self.site, join, pidfd, stdio)?)
     }
 
     /// Starts a process that sends the root of the container whose first process is `init` over `socket`, and keeps it mounted
@@ -160,6 +162,19 @@ impl Parent {
     /// Clones a child that runs the plan.
     pub(crate) fn launch(&mut self, plan: &Plan, fds: &[OwnedFd]) -> Result<Started, NotStarted> {
         let failed = |what| move |errno| NotStarted { what, errno };
+        let mut with_socket = Vec::new();
+        let fds = match &plan.owners {
+            None => fds,
+            Some(recording) => {
+                for fd in fds {
+                    let copy = rustix::io::fcntl_dupfd_cloexec(fd, 3);
+                    with_socket.push(copy.map_err(failed("duplicate a descriptor"))?);
+                }
+                let socket = owners::start(recording);
+                with_socket.push(socket.map_err(failed("start what records owners"))?);
+                &with_socket
+            }
+        };
         let contents = self
             .contents(&plan.contents)
             .map_err(failed("write a private file"))?;

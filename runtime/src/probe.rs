@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::Capabilities;
 use crate::cgroup::Hierarchy;
 use crate::sys;
-use crate::userns::{self, EnterOptions};
+use crate::userns::{self, EnterOptions, Tried};
 
 /// Everything that decides how steps can be run here.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Host {
     pub user_namespace: bool,
     /// Whether it may mount and make namespaces.
     pub may_mount: bool,
+    /// Whether an outer container hides parts of procfs, so that namespaces get none of their own.
+    pub masked_proc: bool,
     /// Whether all ids but one are missing in its user namespace.
     pub single_id: bool,
     /// Whether it may raise hard resource limits.
@@ -72,7 +74,15 @@ impl Host {
         let holds = |name: &str| {
             Capabilities::named(name).is_some_and(|one| Capabilities(permitted).contains(one))
         };
+        let (user_namespaces, masked_proc) = match userns::refused_by() {
+            Some(knob) => (Err(knob), false),
+            None => match userns::try_namespace() {
+                Ok(tried) => (Ok(()), tried == Tried::WithoutProc),
+                Err(refusal) => (Err(refusal), false),
+            },
+        };
         Self {
+            masked_proc,
             kernel: rustix::system::uname()
                 .release()
                 .to_string_lossy()
@@ -83,10 +93,7 @@ impl Host {
             single_id: has_single_id(),
             may_raise_limits: holds("SYS_RESOURCE"),
             subordinate_ids: userns::subordinate_ids(options).map_err(|error| error.to_string()),
-            user_namespaces: match userns::refused_by() {
-                Some(knob) => Err(knob),
-                None => userns::try_namespace(),
-            },
+            user_namespaces,
             overlay: has_overlay(),
             landlock: landlock_version(),
             cgroups: Hierarchy::read(),
@@ -132,7 +139,10 @@ pub fn has_single_id() -> bool {
 #[must_use]
 pub fn may_mount() -> bool {
     let sets = rustix::thread::capabilities(None);
-    sets.is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
+    sets.is_ok_and(|sets| {
+        sets.effective
+            .contains(rustix::thread::CapabilitySet::SYS_ADMIN)
+    })
 }
 
 /// The version of Landlock in this kernel; 0 if there is none. Version 6 keeps a step on the host's network from the host's

@@ -85,6 +85,7 @@ pub fn run(args: &BuildArgs, settings: &Settings) -> Result<u8, CommandError> {
     if let Some(reason) = builder
         .networks
         .as_ref()
+        .filter(|_| !args.quiet)
         .and_then(|networks| networks.refusal())
     {
         output::talk(&format!("notice: steps used the host's network: {reason}"));

@@ -22,10 +22,7 @@ pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
     let (mode, missing) = match host.rung() {
         Rung::Root => ("root", None),
         Rung::SubordinateIds => ("user namespace with subordinate ids", None),
-        Rung::SingleId(missing) => (
-            "user namespace with one id, owners recorded",
-            Some(missing),
-        ),
+        Rung::SingleId(missing) => ("user namespace with one id, owners recorded", Some(missing)),
         Rung::CopyOnly(missing) => ("builds that only copy files", Some(missing)),
     };
     let mut findings = vec![finding("steps run as", true, mode)];
@@ -51,6 +48,11 @@ pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
             &ids,
         ));
     }
+    if host.masked_proc && (!host.root || host.user_namespace) {
+        let text = "an outer container hides parts of /proc: steps see its processes there; it needs `--security-opt \
+                    systempaths=unconfined`, in Kubernetes `procMount: Unmasked`";
+        findings.push(finding("procfs", false, text));
+    }
     let scopes = host.landlock >= LANDLOCK_SCOPES;
     let landlock = match scopes {
         true => format!("version {}", host.landlock),
@@ -60,19 +62,10 @@ pub fn run(args: &FormatArgs, settings: &Settings) -> Result<u8, CommandError> {
         ),
     };
     findings.push(finding("landlock", scopes, &landlock));
-    let network = match kiln_runtime::network::ability() {
-        Ok(()) => finding(
-            "networks",
-            true,
-            "bridges with addresses, names and published ports",
-        ),
-        Err(missing) => finding(
-            "networks",
-            false,
-            &format!(
-                "{missing}: containers have loopback and published ports, steps the host's network"
-            ),
-        ),
+    let bridges = kiln_runtime::network::ability();
+    let network = match bridges {
+        Err(_) if !host.root || host.user_namespace => carried(),
+        bridges => bridged(bridges),
     };
     findings.push(network);
     findings.push(apparmor());
@@ -127,6 +120,42 @@ fn apparmor() -> Finding {
         false => text,
     };
     finding("apparmor", good, &text)
+}
+
+/// Networks of root.
+fn bridged(ability: Result<(), String>) -> Finding {
+    match ability {
+        Ok(()) => finding(
+            "networks",
+            true,
+            "bridges with addresses, names and published ports",
+        ),
+        Err(missing) => finding(
+            "networks",
+            false,
+            &format!(
+                "{missing}: containers have loopback and published ports, steps the host's network"
+            ),
+        ),
+    }
+}
+
+/// Networks of ordinary users.
+fn carried() -> Finding {
+    match kiln_runtime::network::carrier() {
+        Ok(()) => finding(
+            "networks",
+            true,
+            "pasta carries what containers and steps send; published ports",
+        ),
+        Err(missing) => finding(
+            "networks",
+            false,
+            &format!(
+                "{missing}: containers have loopback and published ports, steps the host's network"
+            ),
+        ),
+    }
 }
 
 /// Which limits can be set.

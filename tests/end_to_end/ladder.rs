@@ -7,7 +7,7 @@ use xtask::background::Background;
 use xtask::identity::Identity;
 use xtask::process::{self, Finished};
 
-use crate::support::TestEnv;
+use crate::support::{TestEnv, as_root, as_user};
 
 /// A user whom no file of the machine knows: it has no subordinate ids.
 const LONE: u32 = 61_888;
@@ -58,7 +58,8 @@ fn write_context(env: &TestEnv) {
         if !link.is_empty() {
             header.set_link_name(link).unwrap();
         }
-        tar.append_data(&mut header, name, std::io::empty()).unwrap();
+        tar.append_data(&mut header, name, std::io::empty())
+            .unwrap();
     };
     add("closed", tar::EntryType::Directory, 0o500, (9, 10), "");
     add("closed/file", tar::EntryType::Regular, 0o000, (9, 11), "");
@@ -86,7 +87,9 @@ struct Refusing {
 impl Refusing {
     fn start() -> Self {
         let mut command = Command::new("unshare");
-        command.args(["--user", "sleep", "600"]).stdin(Stdio::null());
+        command
+            .args(["--user", "sleep", "600"])
+            .stdin(Stdio::null());
         let holder = Background::start(&mut command).unwrap();
         let process = format!("/proc/{}", holder.id());
         let outer = std::fs::read_link("/proc/self/ns/user").unwrap();
@@ -171,14 +174,24 @@ fn files_are_copied_without_any_privilege() {
 
         // The layers are verified, taken out, and taken in again.
         let verified = refusing.kiln(env, &["verify"]);
-        assert!(verified.status.success(), "{}{}", verified.stdout, verified.stderr);
+        assert!(
+            verified.status.success(),
+            "{}{}",
+            verified.stdout,
+            verified.stderr
+        );
         let removed = refusing.kiln(env, &["rmi", "again", "copied"]);
         assert!(removed.status.success(), "{}", removed.stderr);
         let loaded = refusing.kiln(env, &["load", "--input", archive]);
         assert!(loaded.status.success(), "{}", loaded.stderr);
         assert_eq!(layers(env, "again"), layers(&root, "again"));
         let verified = refusing.kiln(env, &["verify"]);
-        assert!(verified.status.success(), "{}{}", verified.stdout, verified.stderr);
+        assert!(
+            verified.status.success(),
+            "{}{}",
+            verified.stdout,
+            verified.stderr
+        );
     });
 }
 
@@ -197,11 +210,27 @@ fn without_any_privilege_nothing_runs_and_that_is_said() {
         let doctor = refusing.kiln(env, &["doctor"]);
         assert_eq!(doctor.status.code(), Some(1));
         assert!(
-            doctor.stdout.contains("steps run as: builds that only copy files")
+            doctor
+                .stdout
+                .contains("steps run as: builds that only copy files")
                 && doctor.stdout.contains(knob),
             "{}",
             doctor.stdout
         );
+    });
+}
+
+#[test]
+fn the_rungs_above_are_named() {
+    as_root(|env| {
+        let shown = env.ok(&["doctor"]);
+        assert!(shown.starts_with("ok      steps run as: root\n"), "{shown}");
+    });
+    as_user(|env| {
+        let shown = env.ok(&["doctor"]);
+        let rung = "ok      steps run as: user namespace with subordinate ids\n";
+        assert!(shown.starts_with(rung), "{shown}");
+        assert!(!shown.contains("for more:"), "{shown}");
     });
 }
 
@@ -212,9 +241,94 @@ fn a_store_stays_as_it_was_made() {
         let text = std::fs::read_to_string(&format).unwrap();
         assert_eq!(text, "1 recorded-owners\n");
         std::fs::write(&format, "1\n").unwrap();
-        let stderr = env.fails(&["images"]);
-        assert!(stderr.contains("was made with subordinate ids"), "{stderr}");
+        let stderr = env.fails(&["build", env.context()]);
+        assert!(
+            stderr.contains("no subordinate ids") && stderr.contains("--root DIR"),
+            "{stderr}"
+        );
         std::fs::write(&format, text).unwrap();
         env.ok(&["images"]);
+        let root = TestEnv::new(&Identity::current().unwrap());
+        let store = env.kiln().root().to_str().unwrap();
+        let other = process::capture(
+            root.identity()
+                .command(root.kiln().program())
+                .args(["--root", store, "images"]),
+            LIMIT,
+        );
+        let stderr = other.unwrap().stderr;
+        assert!(
+            stderr.contains("records owners: use it as that user"),
+            "{stderr}"
+        );
+    });
+}
+
+/// What packages do with owners and identities when they are installed. A file says what was seen meanwhile.
+const OWNERS: &str = r#"FROM base
+RUN echo service:x:77:77::/home/service:/bin/sh >> /etc/passwd && echo service:x:77: >> /etc/group \
+ && mkdir /home/service && chown service:service /home/service \
+ && mkdir -p /srv/data/empty && touch /srv/data/file && ln -s file /srv/data/link && mkfifo /srv/pipe \
+ && chown -R service:service /srv/data && chown -h 5:6 /srv/data/link && chown 3:4 /srv/pipe \
+ && chmod 2750 /srv/data && chmod 4711 /srv/data/file && chown 78 /srv/data/file
+RUN stat -c '%u:%g %a %n' /srv/data /srv/data/file /home/service > /seen \
+ && mv /srv/data/link /srv/data/moved && cp -a /srv/data/file /srv/copied && rm /srv/data/file && touch /srv/data/file \
+ && su service -s /bin/sh -c 'umask 027; id > /srv/data/who; mkdir /srv/data/own; ln -s x /srv/data/own/link; echo 1 >> /srv/data/own/file' \
+ && stat -c '%u:%g %a %n' /srv/data/* >> /seen
+USER service:nogroup
+RUN id > /srv/data/id; cat /proc/self/status | grep -c Uid > /dev/null; mkdir -p /srv/data/a/b; touch /srv/data/a/b/c; stat -c %u:%g /srv/data/a >> /srv/data/id; chown 0 /srv/data/a/b/c; (set -C; echo new > /srv/data/a/new)
+USER root
+RUN rm -r /srv/data/a && mkdir -p -m 0700 /var/lib/thing && chown 12:13 /var/lib/thing && cp /etc/passwd /var/lib/thing && chown 14 /var/lib/thing/passwd && chmod 0000 /var/lib/thing/passwd
+COPY --chown=service one /srv/data/one
+"#;
+
+#[test]
+fn owners_are_recorded_as_root_would_set_them() {
+    as_lone(|env| {
+        let root = TestEnv::new(&Identity::current().unwrap());
+        for env in [env, &root] {
+            env.write("one", "one\n");
+            env.write("Dockerfile", OWNERS);
+            env.ok(&[
+                "build",
+                "--tag",
+                "owners",
+                "--build-arg",
+                "SOURCE_DATE_EPOCH=1700000000",
+                env.context(),
+            ]);
+        }
+        let seen = "cat /seen /srv/data/who /srv/data/id";
+        assert_eq!(
+            env.output_of("owners", seen),
+            root.output_of("owners", seen)
+        );
+        let list = "cd /; find srv var/lib home seen -exec stat -c '%n %u:%g %a %F' {} +";
+        let archive = env.scratch().path().join("owners.tar");
+        let archive = archive.to_str().unwrap();
+        env.ok(&["save", "--output", archive, "owners"]);
+        let by_root = root.output_of("owners", list);
+        root.ok(&["rmi", "--force", "owners"]);
+        root.ok(&["load", "--input", archive]);
+        assert_eq!(root.output_of("owners", list), by_root);
+        assert_eq!(layers(env, "owners"), layers(&root, "owners"));
+        let verified = env.ok(&["verify"]);
+        assert!(!verified.contains("damaged"), "{verified}");
+    });
+}
+
+#[test]
+fn what_records_owners_ends_with_its_step() {
+    as_lone(|env| {
+        env.image("slow", "FROM base\nRUN chown 5 /etc/passwd && sleep 0.1\n");
+        env.assert_quiet();
+        env.ok(&["run", "--rm", "slow", "chown", "6", "/etc/passwd"]);
+        env.assert_quiet();
+        let doctor = env.ok(&["doctor"]);
+        assert!(
+            doctor.contains("steps run as: user namespace with one id, owners recorded")
+                && doctor.contains("usermod --add-subuids"),
+            "{doctor}"
+        );
     });
 }

@@ -16,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than a loaded machine needs; only what is dropped waits for it.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// The addresses of the host with containers, and those of the other.
-const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
-const CLIENT: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
+pub(crate) const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+pub(crate) const CLIENT: [&str; 2] = ["192.0.2.2", "2001:db8::2"];
 
 #[test]
 fn published_ports_show_the_clients_address() {
@@ -45,12 +45,12 @@ fn an_ordinary_user_is_told_what_is_missing() {
 }
 
 /// Two hosts with a cable between them. They end with the value.
-struct Hosts {
-    names: [String; 2],
+pub(crate) struct Hosts {
+    pub(crate) names: [String; 2],
 }
 
 impl Hosts {
-    fn new(test: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str) -> Option<Self> {
         if lacks("ip") {
             return None;
         }
@@ -101,7 +101,7 @@ impl Hosts {
     }
 
     /// Runs kiln on the host with containers.
-    fn run(&self, env: &TestEnv, arguments: &[&str]) -> Finished {
+    pub(crate) fn run(&self, env: &TestEnv, arguments: &[&str]) -> Finished {
         let kiln = env.kiln().command(arguments);
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.names[0]]);
@@ -124,7 +124,7 @@ impl Hosts {
         PathBuf::from("/run/netns").join(&self.names[0])
     }
 
-    fn client(&self) -> PathBuf {
+    pub(crate) fn client(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.names[1])
     }
 
@@ -154,13 +154,16 @@ impl Drop for Hosts {
     }
 }
 
-fn ip(arguments: &[&str]) -> bool {
+pub(crate) fn ip(arguments: &[&str]) -> bool {
     let finished = process::capture(Command::new("ip").args(arguments), LIMIT).unwrap();
     finished.status.success()
 }
 
 /// Runs `work` in a thread on another host or inside of a container. Sockets stay where they were made.
-fn on<T: Send + 'static>(namespace: &PathBuf, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn on<T: Send + 'static>(
+    namespace: &PathBuf,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let namespace = File::open(namespace).unwrap();
     let thread = std::thread::spawn(move || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();

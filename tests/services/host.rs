@@ -46,6 +46,11 @@ impl Host {
         Self { stage }
     }
 
+    /// A directory that ends with this value.
+    pub fn scratch(&self) -> &Path {
+        self.stage.scratch().path()
+    }
+
     /// Runs a command of kiln's that has to succeed; returns its output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         self.stage.kiln().run(arguments).unwrap().stdout

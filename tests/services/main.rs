@@ -11,6 +11,7 @@ mod databases;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod host;
+mod owners;
 mod programs;
 mod web;
 
@@ -23,6 +24,21 @@ use xtask::interrupt;
 
 /// A service put to use.
 type Play = fn(&Host);
+
+/// A user whom no file of the machine knows: it has no subordinate ids.
+const LONE: u32 = 61_889;
+
+/// Images that it builds.
+const OWNED: &[&str] = &["nginx", "postgresql"];
+
+/// Who does what.
+#[derive(Clone, Copy)]
+enum Test {
+    Root(Play),
+    User(Play),
+    /// Builds this, beside root.
+    Lone(&'static str),
+}
 
 const TESTS: &[(&str, Play)] = &[
     ("nginx", web::nginx),
@@ -38,33 +54,46 @@ const TESTS: &[(&str, Play)] = &[
 
 fn main() -> ExitCode {
     interrupt::install();
-    let all: Vec<(&'static str, (bool, Play))> = [true, false]
+    let named = |user: &str, name: &str| -> &'static str { format!("{user}::{name}").leak() };
+    let as_root = TESTS
         .iter()
-        .flat_map(|&root| TESTS.iter().map(move |&(name, test)| (root, name, test)))
-        .map(|(root, name, test)| {
-            let user = if root { "as_root" } else { "as_user" };
-            let name: &'static str = format!("{user}::{name}").leak();
-            (name, (root, test))
-        })
-        .collect();
+        .map(|&(name, play)| (named("as_root", name), Test::Root(play)));
+    let as_user = TESTS
+        .iter()
+        .map(|&(name, play)| (named("as_user", name), Test::User(play)));
+    let as_lone = OWNED
+        .iter()
+        .map(|&name| (named("as_lone", name), Test::Lone(name)));
+    let all: Vec<(&'static str, Test)> = as_root.chain(as_user).chain(as_lone).collect();
     let Some(tests) = harness::selected(&all) else {
         return ExitCode::SUCCESS;
     };
     if let Some(program) = host::lacking() {
         return harness::skip(program);
     }
-    let (root, user) = (OnceCell::new(), OnceCell::new());
-    harness::run(&tests, |(as_root, test)| {
-        let (cell, identity) = if as_root {
-            (&root, root_itself())
-        } else {
-            (&user, ordinary_user())
-        };
-        match identity {
-            Some(identity) => test(cell.get_or_init(|| Host::new(&identity))),
-            None if as_root => println!("skipped: needs root"),
+    let (root, user, lone) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+    let as_root = || root_itself().map(|identity| root.get_or_init(|| Host::new(&identity)));
+    harness::run(&tests, |test| match test {
+        Test::Root(play) => match as_root() {
+            Some(host) => play(host),
+            None => println!("skipped: needs root"),
+        },
+        Test::User(play) => match ordinary_user() {
+            Some(identity) => play(user.get_or_init(|| Host::new(&identity))),
             None => println!("skipped: needs an ordinary user with subordinate ids"),
-        }
+        },
+        Test::Lone(name) => match as_root() {
+            Some(root) => {
+                let identity = Identity {
+                    name: "kiln-lone".to_owned(),
+                    uid: LONE,
+                    gid: LONE,
+                    home: "/nonexistent".into(),
+                };
+                owners::alike(lone.get_or_init(|| Host::new(&identity)), root, name);
+            }
+            None => println!("skipped: needs root"),
+        },
     })
 }
 

@@ -52,7 +52,12 @@ impl AgentSocket {
         let listener = UnixListener::bind(short(&directory))?;
         let path = temporary.path().join(NAME);
         std::fs::set_permissions(&path, Permissions::from_mode(mode))?;
-        chown(&path, Some(owner.0), Some(owner.1))?;
+        match chown(&path, Some(owner.0), Some(owner.1)) {
+            // There is nobody else in this user namespace.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+            }
+            given => given?,
+        }
         let over = Arc::<AtomicBool>::default();
         let (ended, agent) = (Arc::clone(&over), agent.to_owned());
         let waiting = std::thread::spawn(move || accept(&listener, &ended, &agent));

@@ -6,11 +6,11 @@
 //!
 //! Concurrency: `locked` and `private` hold the lock `cache-<hash>-<number>` of the store, across processes.
 
-use std::fs::{DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use kiln_store::{LockGuard, NewTree};
+use kiln_store::{LockGuard, NewTree, OverlayXattrs};
 
 use super::Engine;
 use crate::error::BuildError;
@@ -54,7 +54,14 @@ impl Engine<'_> {
                     move_into_place(&content, &directory).map_err(failed)?;
                     drop(tree);
                 }
-                None => make(&root, &directory, cache.mode, owner).map_err(failed)?,
+                None => make(
+                    self.host.store.options().overlay_xattrs,
+                    &root,
+                    &directory,
+                    cache.mode,
+                    owner,
+                )
+                .map_err(failed)?,
             }
         }
         Ok((directory, lock))
@@ -83,15 +90,21 @@ fn lock_name(hash: &str, number: u32) -> String {
 }
 
 /// Makes an empty cache under another name first, so that nobody sees it before it has its owner.
-fn make(root: &Path, directory: &Path, mode: u32, (uid, gid): (u32, u32)) -> std::io::Result<()> {
+fn make(
+    family: OverlayXattrs,
+    root: &Path,
+    directory: &Path,
+    mode: u32,
+    (uid, gid): (u32, u32),
+) -> std::io::Result<()> {
     let temporary = root.join(format!(
         "new-{}-{:?}",
         std::process::id(),
         std::thread::current().id()
     ));
     DirBuilder::new().mode(0o700).create(&temporary)?;
-    std::os::unix::fs::chown(&temporary, Some(uid), Some(gid))?;
-    std::fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
+    let opened = std::fs::File::open(&temporary)?;
+    kiln_store::tree::give_directory(family, opened, uid, gid, mode)?;
     move_into_place(&temporary, directory)
 }
 

@@ -103,11 +103,11 @@ pub(super) fn scope<'a>() -> Done<'a> {
     }
 }
 
-/// Bounding set first, while the privilege for it lasts; then groups and user; then the exact sets. Nothing is inheritable
+/// With `recorded`, user and groups are only said (see `owners`). Bounding set first, while the privilege for it lasts; then groups and user; then the exact sets. Nothing is inheritable
 /// or ambient.
 pub(super) fn take_credentials<'a>(
-    uid: u32,
-    gid: u32,
+    recorded: bool,
+    (uid, gid): (u32, u32),
     groups: &'a [u32],
     capabilities: u64,
 ) -> Done<'a> {
@@ -118,7 +118,9 @@ pub(super) fn take_credentials<'a>(
             break;
         }
     }
-    sys::credentials::set(uid, gid, groups).doing("take on the user and groups")?;
+    if !recorded {
+        sys::credentials::set(uid, gid, groups).doing("take on the user and groups")?;
+    }
     let held = if uid == 0 {
         CapabilitySet::from_bits_retain(
             capabilities & sys::credentials::permitted().doing("read the capabilities")?,

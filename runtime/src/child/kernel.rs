@@ -27,7 +27,15 @@ const QUIET_FLAGS: MountFlags = MountFlags::NOSUID
 
 impl<'a> Child<'a> {
     pub(super) fn mount_proc(&mut self) -> Done<'a> {
-        let proc = detached(c"proc", &[], QUIET).doing_to("mount", c"/proc")?;
+        let proc = match detached(c"proc", &[], QUIET) {
+            // An outer container hides parts of its own, which a new one would show. Bound as it is, it hides them here too.
+            Err(Errno::PERM) => {
+                self.outer_proc = true;
+                copy_outer(place::HOST_PROC)
+            }
+            other => other,
+        }
+        .doing_to("mount", c"/proc")?;
         stage(&proc, place::STAGE_PROC).doing_to("mount", c"/proc")?;
         self.proc = Some(proc);
         Ok(())
@@ -145,6 +153,10 @@ impl<'a> Child<'a> {
 
     /// Writes a setting below our own procfs, or says why it can't be.
     pub(super) fn write_setting_exactly(&self, path: &'a CStr, value: &'a CStr) -> Done<'a> {
+        if self.outer_proc && !path.to_bytes().starts_with(b"sys/net/") {
+            // The first process there is the outer container's.
+            return Err(Errno::PERM).doing_to("write the setting", path);
+        }
         let proc = self.proc.as_ref().ok_or(Errno::BADF).doing("use /proc")?;
         let how = OFlags::WRONLY | OFlags::CLOEXEC;
         let file = resolve::beneath(proc.as_fd(), path.to_bytes(), how)
@@ -162,10 +174,12 @@ impl<'a> Child<'a> {
         let file = match resolve::beneath(proc.as_fd(), path.to_bytes(), how) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(()),
+            // Read-only in an outer container, or another namespace's: what is not allowed there is not allowed here.
+            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => return Ok(()),
             Err(errno) => return Err(errno).doing_to("open the setting", path),
         };
         match rustix::io::write(&file, value.to_bytes()) {
-            Ok(_) | Err(Errno::INVAL) => Ok(()),
+            Ok(_) | Err(Errno::INVAL | Errno::PERM) => Ok(()),
             Err(errno) => Err(errno).doing_to("write the setting", path),
         }
     }
@@ -175,6 +189,18 @@ const O_PATH_DIRECTORY: OFlags = OFlags::PATH
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
+
+/// A file system of an outer container with all that is mounted in it; what is read-only there is so here.
+fn copy_outer(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    open_tree(rustix::fs::CWD, path, flags).map_err(|errno| match errno {
+        // Nothing of an outer one is here: the first refusal stands.
+        Errno::NOENT => Errno::PERM,
+        errno => errno,
+    })
+}
 
 /// The host's sysfs with all its mounts, read-only.
 fn host_sys() -> Result<OwnedFd, Errno> {

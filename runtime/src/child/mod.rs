@@ -105,6 +105,8 @@ struct Child<'a> {
     overlay: Option<&'a Overlay>,
     root: Option<OwnedFd>,
     proc: Option<OwnedFd>,
+    /// Whether it is an outer container's, with that one's process ids.
+    outer_proc: bool,
     sys: Option<OwnedFd>,
     dev: Option<OwnedFd>,
 }
@@ -178,6 +180,7 @@ impl<'a> Child<'a> {
             overlay: None,
             root: None,
             proc: None,
+            outer_proc: false,
             sys: None,
             dev: None,
         }
@@ -264,7 +267,11 @@ impl<'a> Child<'a> {
                 process::join_namespaces(self.fd(*namespace)?, libc::CLONE_NEWNET)
                     .doing("enter the network namespace")
             }
-            Operation::Loopback => crate::sys::network::loopback_up().doing("bring loopback up"),
+            Operation::Loopback => match crate::sys::network::loopback_up() {
+                // Root of an outer container that may make namespaces, but nothing of networks: without loopback, then.
+                Err(Errno::PERM) => Ok(()),
+                other => other.doing("bring loopback up"),
+            },
             Operation::Sysctl { path, value } => self.write_setting(path, value),
             Operation::Setting {
                 path,
@@ -314,12 +321,20 @@ impl<'a> Child<'a> {
             Operation::Filter { program } => {
                 crate::sys::filter::load_seccomp(&program.0).doing("load the system call filter")
             }
+            Operation::Owners { program, socket } => {
+                let last = self.launch.fds.len().saturating_sub(1) as u32;
+                let listener =
+                    crate::sys::notify::listen(&program.0).doing("ask about owners of files")?;
+                streams::send_descriptor(self.fd(last.min(*socket))?, listener.as_fd())
+                    .doing("hand over the questions about owners")
+            }
             Operation::Credentials {
+                recorded,
                 uid,
                 gid,
                 groups,
                 capabilities,
-            } => confine::take_credentials(*uid, *gid, groups, *capabilities),
+            } => confine::take_credentials(*recorded, (*uid, *gid), groups, *capabilities),
         }
     }
 

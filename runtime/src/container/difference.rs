@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use kiln_store::tree::record_of;
 use kiln_store::{Entry, View};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
@@ -161,7 +162,10 @@ impl Differ<'_> {
         let itself = match &old {
             None => !self.is_place(&path) || differs,
             Some(old) => {
-                let new = fstat(&inner).context(describe)?;
+                let mut new = fstat(&inner).context(describe)?;
+                if let Some(record) = record_of(&inner).context(describe)? {
+                    (new.st_uid, new.st_gid) = (record.uid, record.gid);
+                }
                 !same(old, &new, self.holds_place(&path))
             }
         };

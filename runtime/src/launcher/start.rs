@@ -119,6 +119,7 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
         user_namespace,
         user_xattrs: options.user_xattrs || user_namespace,
         throttled_processors: throttled_processors(),
+        single_id: probe::has_single_id(),
         own_cgroup: Hierarchy::read().is_own(),
     };
     send_frame(
@@ -133,6 +134,7 @@ pub(super) fn start(options: &LauncherOptions) -> Result<Started, LaunchError> {
         store_root: options.store_root.clone(),
         user_xattrs: hello.user_xattrs,
         throttled_processors: hello.throttled_processors,
+        single_id: hello.single_id,
         own_cgroup: hello.own_cgroup,
     };
     Ok(Started {

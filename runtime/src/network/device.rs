@@ -226,6 +226,28 @@ impl Socket {
         }
         Ok(routes)
     }
+
+    /// Whether there is a way for what has no other.
+    pub(crate) fn has_default_route(&mut self) -> Result<bool, Errno> {
+        for family in [AF_INET, AF_INET6] {
+            let mut fields = [0; ROUTE_FIELDS];
+            fields[0] = family;
+            let answers = match self.ask(Message::new(RTM_GETROUTE, DUMP).fields(&fields)) {
+                // A kernel without IPv6.
+                Err(Errno::OPNOTSUPP | Errno::AFNOSUPPORT) => continue,
+                answers => answers?,
+            };
+            let leads = |answer: &Answer| {
+                let fields = answer.payload.get(..ROUTE_FIELDS);
+                let is_default = |fields: &[u8]| fields[1] == 0 && fields[4] == MAIN_TABLE;
+                answer.kind == RTM_NEWROUTE && fields.is_some_and(is_default)
+            };
+            if answers.iter().any(leads) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 fn link(kind: u16, flags: u16, index: u32, up: u32) -> Message {

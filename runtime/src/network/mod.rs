@@ -14,6 +14,8 @@
 //! themselves, in the kernel's own time. An endpoint whose lock is free belongs to nobody, so that a killed process leaves nothing
 //! that has to be repaired.
 //!
+//! Ordinary users have no bridges: what a namespace of theirs sends is carried by `pasta` ([`pasta`]).
+//!
 //! Names of containers are answered by their monitors ([`resolver`]).
 
 mod ability;
@@ -27,6 +29,7 @@ mod namespace;
 mod netlink;
 mod networks;
 mod options;
+mod pasta;
 mod pool;
 pub(crate) mod resolver;
 mod rules;
@@ -42,5 +45,7 @@ pub use error::{Error, Result};
 pub(crate) use namespace::{Namespace, RESOLVER, ResolverSockets};
 pub use networks::{DEFAULT, Network, Networks, Subnet};
 pub use options::NetworkOptions;
+pub use pasta::carrier;
+pub(crate) use pasta::{Carried, become_guard};
 pub use pool::{StepNetwork, StepNetworks};
 pub(crate) use rules::RuleWatch;

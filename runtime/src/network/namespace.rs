@@ -89,6 +89,8 @@ impl Namespace {
                 // Read-only in an outer container: what is not allowed there is not allowed here.
                 Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // A user namespace with fewer ids than the value names keeps its default.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {}
                 other => other.context(|| format!("writing {setting}"))?,
             }
         }
@@ -156,6 +158,12 @@ impl Namespace {
             }
         }
         Ok(())
+    }
+
+    /// Whether packets to anywhere have a way.
+    pub(crate) fn has_default_route(&mut self) -> Result<bool> {
+        let describe = || "looking at the routes of a network namespace".to_owned();
+        self.route.has_default_route().context(describe)
     }
 
     /// A name for a further device: `eth0`, `eth1`, ...

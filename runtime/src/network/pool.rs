@@ -12,8 +12,9 @@ use std::thread::JoinHandle;
 use super::attach::{Who, Wish, attach, release};
 use super::bridge::Kernel;
 use super::endpoint::Lease;
-use super::error::{Error, Result};
+use super::error::{Context, Error, Result};
 use super::networks::{DEFAULT, random};
+use super::pasta::Carried;
 
 /// Who has these endpoints, as the default network shows them.
 const NAME: &str = "build";
@@ -31,8 +32,17 @@ struct Inner {
     state: Mutex<State>,
 }
 
-/// A namespace, what keeps its addresses, and the host's address on its network.
-type Made = (Arc<OwnedFd>, Vec<Lease>, Option<IpAddr>);
+/// A namespace, and what it lives on.
+#[derive(Debug)]
+struct Made {
+    namespace: Arc<OwnedFd>,
+    /// Its addresses on a bridge.
+    leases: Vec<Lease>,
+    /// The host's address on its network.
+    gateway: Option<IpAddr>,
+    /// What carries its traffic where there are no bridges.
+    carried: Option<Carried>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -40,6 +50,7 @@ struct State {
     leases: Vec<Lease>,
     /// The host's address on their network.
     gateway: Option<IpAddr>,
+    carried: Vec<Carried>,
     /// One that is being made.
     coming: Option<JoinHandle<Result<Made>>>,
     /// Why there are none.
@@ -57,7 +68,7 @@ pub struct StepNetwork {
 }
 
 impl StepNetworks {
-    /// Namespaces on the default network of the store at `root`. `resolvers` are the name servers that steps will ask; a
+    /// Namespaces on the default network of the store at `root`, or for ordinary users such as `pasta` carries. `resolvers` are the name servers that steps will ask; a
     /// `refusal` says why there can be no namespaces at all.
     pub fn new(root: &Path, resolvers: Vec<IpAddr>, refusal: Option<String>) -> Self {
         let state = State {
@@ -76,7 +87,7 @@ impl StepNetworks {
     /// Makes the first namespace in the background: a step is about to run.
     pub fn warm(&self) {
         let mut state = self.state();
-        if state.refused.is_some() || state.coming.is_some() || !state.leases.is_empty() {
+        if state.refused.is_some() || state.coming.is_some() || state.has_some() {
             return;
         }
         let (root, resolvers) = (self.inner.root.clone(), self.inner.resolvers.clone());
@@ -104,10 +115,11 @@ impl StepNetworks {
         };
         let mut state = self.state();
         match made {
-            Ok((namespace, leases, gateway)) => {
-                state.leases.extend(leases);
-                state.gateway = gateway;
-                Ok(Some(self.lend(namespace, reusable)))
+            Ok(made) => {
+                state.leases.extend(made.leases);
+                state.gateway = made.gateway;
+                state.carried.extend(made.carried);
+                Ok(Some(self.lend(made.namespace, reusable)))
             }
             Err(Error::Unavailable(reason)) => {
                 state.refused = Some(reason);
@@ -139,6 +151,12 @@ impl StepNetworks {
     }
 }
 
+impl State {
+    fn has_some(&self) -> bool {
+        !self.leases.is_empty() || !self.carried.is_empty()
+    }
+}
+
 impl StepNetwork {
     /// The namespace.
     pub fn namespace(&self) -> Arc<OwnedFd> {
@@ -164,16 +182,27 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut leases = std::mem::take(&mut state.leases);
-        if let Some(Ok(Ok((_, more, _)))) = state.coming.take().map(JoinHandle::join) {
-            leases.extend(more);
+        let mut carried = std::mem::take(&mut state.carried);
+        if let Some(Ok(Ok(more))) = state.coming.take().map(JoinHandle::join) {
+            leases.extend(more.leases);
+            carried.extend(more.carried);
         }
         release(&self.root, leases, None);
+        carried.into_iter().for_each(Carried::end);
     }
 }
 
 fn make(root: &Path, resolvers: &[IpAddr]) -> Result<Made> {
     if crate::probe::in_user_namespace() {
-        return Err(Error::Unavailable("bridges need root".to_owned()));
+        // Whatever keeps it from working, the host's network is there.
+        let carried = Carried::create().map_err(|error| Error::Unavailable(error.to_string()))?;
+        let namespace = carried.namespace.try_clone();
+        return Ok(Made {
+            namespace: Arc::new(namespace.context(|| "sharing a namespace".to_owned())?),
+            leases: Vec::new(),
+            gateway: None,
+            carried: Some(carried),
+        });
     }
     Kernel::open()?;
     let bytes = random::<16>()?;
@@ -187,6 +216,10 @@ fn make(root: &Path, resolvers: &[IpAddr]) -> Result<Made> {
         ..Wish::default()
     };
     let attached = attach(root, who, &[wish], false, resolvers)?;
-    let namespace = Arc::new(attached.namespace.descriptor);
-    Ok((namespace, attached.leases, attached.gateway))
+    Ok(Made {
+        namespace: Arc::new(attached.namespace.descriptor),
+        leases: attached.leases,
+        gateway: attached.gateway,
+        carried: None,
+    })
 }

@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::mounts::{Attachments, c_string};
-use super::{Limit, Operation, Plan, Prepared, Program};
+use super::{Limit, Operation, Overlay, Plan, Prepared, Program, Site};
 use crate::cgroup::Membership;
+use crate::owners::{self, Recording};
 use crate::wire::Bytes;
 use crate::{Capabilities, Join, LaunchError, Network, Process, Seccomp, Security, Stdio, seccomp};
 
@@ -65,6 +66,8 @@ pub(super) struct Confinement<'a> {
     pub process: &'a Process,
     pub security: Security,
     pub seccomp: &'a Seccomp,
+    /// Whether owners are recorded, for the want of ids.
+    pub recorded: bool,
     /// Whether Landlock keeps it from the host's abstract sockets.
     pub scoped: bool,
 }
@@ -122,7 +125,15 @@ impl Confinement<'_> {
             Seccomp::Default | Seccomp::Unconfined => None,
         };
         operations.extend(program.map(|program| Operation::Filter { program }));
+        if self.recorded {
+            let program = owners::program();
+            operations.push(Operation::Owners {
+                program,
+                socket: LAST,
+            });
+        }
         operations.push(Operation::Credentials {
+            recorded: self.recorded,
             uid: process.user.uid,
             gid: process.user.gid,
             groups: process.user.all_groups(),
@@ -130,6 +141,24 @@ impl Confinement<'_> {
         });
         Ok(operations)
     }
+}
+
+/// Stands for the descriptor after all that a plan names, before it is known how many those are.
+const LAST: u32 = u32::MAX;
+
+/// What is to be recorded of a process.
+pub(super) fn recording(
+    site: &Site,
+    process: &Process,
+    overlay: Option<&Overlay>,
+) -> Option<Recording> {
+    site.single_id.then(|| Recording {
+        upper: overlay.map(|overlay| overlay.upper.clone()),
+        lowers: overlay.map_or_else(Vec::new, |overlay| overlay.lowers.clone()),
+        uid: process.user.uid,
+        gid: process.user.gid,
+        groups: process.user.all_groups(),
+    })
 }
 
 /// The program of a process, looked up in its own `PATH` when it has no slash.
@@ -173,7 +202,12 @@ pub(super) fn program(process: &Process) -> Result<Program, LaunchError> {
 }
 
 /// The plan of a further process in a running container.
-pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared, LaunchError> {
+pub(crate) fn join(
+    site: &Site,
+    join: &Join,
+    init: OwnedFd,
+    stdio: Stdio,
+) -> Result<Prepared, LaunchError> {
     let mut attached = Attachments::default();
     // The host's network belongs to another user namespace when we are rootless: it can't be entered, nor need it be.
     let network = match join.network {
@@ -195,6 +229,7 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
         security: join.security,
         seccomp: &join.seccomp,
         scoped: join.network == Network::Host,
+        recorded: site.single_id,
     };
     operations.extend(confinement.operations(streams)?);
     let (cgroup, moves) = cgroup(join.cgroup.as_ref(), &mut attached);
@@ -211,6 +246,7 @@ pub(crate) fn join(join: &Join, init: OwnedFd, stdio: Stdio) -> Result<Prepared,
         operations,
         ahead: 0,
         program: program(&join.process)?,
+        owners: recording(site, &join.process, None),
         timed: false,
     };
     Ok(Prepared {

@@ -51,7 +51,12 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
             ahead = 0;
         }
     }
-    operations.push(mounts::overlay(site, spec)?);
+    let overlay = mounts::overlay(site, spec)?;
+    let owners = match &overlay {
+        Operation::Overlay { overlay } => confine::recording(site, &spec.process, Some(overlay)),
+        _ => None,
+    };
+    operations.push(overlay);
     operations.push(Operation::Assemble);
     operations.extend(mounts::asked_for(site, spec, &mut attached)?);
     if spec.hostname.is_empty() || spec.hostname.len() > HOSTNAME_LIMIT {
@@ -75,6 +80,7 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
         security: spec.security,
         seccomp: &spec.seccomp,
         scoped: spec.network == Network::Host,
+        recorded: site.single_id,
     };
     operations.extend(confinement.operations(streams)?);
     if spec.init {
@@ -121,6 +127,7 @@ pub(crate) fn container(site: &Site, spec: &Spec, stdio: Stdio) -> Result<Prepar
             operations,
             ahead: ahead as u32,
             program: confine::program(&spec.process)?,
+            owners,
             timed: false,
         },
         fds: attached.fds,

@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::owners::Recording;
 use crate::wire::{Bytes, wire_enum, wire_struct};
 pub(crate) use confine::join;
 pub(crate) use container::{container, hold_root, hold_root_of, preparation};
@@ -27,6 +28,8 @@ pub(crate) struct Site {
     pub user_xattrs: bool,
     /// How many processors have a thermal throttle directory in sysfs, to be masked.
     pub throttled_processors: u32,
+    /// Whether there is one id alone, so that owners have to be recorded.
+    pub single_id: bool,
     /// Whether this process is in a cgroup of its own, so that a view of it shows nothing of the host.
     pub own_cgroup: bool,
 }
@@ -59,6 +62,8 @@ pub(crate) struct Plan {
     pub ahead: u32,
     /// The program.
     pub program: Program,
+    /// What a process beside this one writes down of owners. Its socket comes after the other descriptors.
+    pub owners: Option<Recording>,
     /// Whether to report when each operation was done.
     pub timed: bool,
 }
@@ -71,6 +76,7 @@ wire_struct!(Plan {
     operations,
     ahead,
     program,
+    owners,
     timed
 });
 
@@ -204,10 +210,13 @@ pub(crate) enum Operation {
     NoNewPrivileges,
     /// Loads a system call filter.
     Filter { program: Bytes },
+    /// Loads a filter that asks about owners and identities, and sends its descriptor over `socket`.
+    Owners { program: Bytes, socket: u32 },
     /// Fails: what a test asks for in the place of an operation.
     Fail { name: CString, errno: i32 },
-    /// Takes on user, groups and capabilities.
+    /// Takes on user, groups and capabilities; with `recorded`, capabilities alone.
     Credentials {
+        recorded: bool,
         uid: u32,
         gid: u32,
         groups: Vec<u32>,
@@ -236,7 +245,7 @@ wire_enum!(Operation {
     18 => Scope,
     19 => NoNewPrivileges,
     20 => Filter { program },
-    21 => Credentials { uid, gid, groups, capabilities },
+    21 => Credentials { recorded, uid, gid, groups, capabilities },
     22 => Overlay { overlay },
     23 => Cgroup { moves, namespace },
     24 => Assemble,
@@ -246,6 +255,7 @@ wire_enum!(Operation {
     28 => HoldRoot { socket },
     29 => Unshare { namespaces },
     30 => AppArmor { profile, required },
+    31 => Owners { program, socket },
 });
 
 /// The root file system: all paths are in the zygote's mount namespace.
@@ -356,6 +366,7 @@ impl Operation {
             Self::NoNewPrivileges => "no new privileges",
             Self::Filter { .. } => "seccomp",
             Self::Fail { .. } => "a fault",
+            Self::Owners { .. } => "owners",
             Self::Credentials { .. } => "credentials",
         }
     }

@@ -184,8 +184,9 @@ fn one(site: &Site, mount: &Mount, attached: &mut Attachments) -> Result<Operati
         MountSource::Tmpfs { size, mode, owner } => Source::Tmpfs {
             size: size.unwrap_or(0),
             mode: *mode,
-            uid: owner.0,
-            gid: owner.1,
+            // Where there is one id alone, it has all.
+            uid: if site.single_id { 0 } else { owner.0 },
+            gid: if site.single_id { 0 } else { owner.1 },
         },
         MountSource::Content(content) => Source::Content {
             index: attached.content(content),

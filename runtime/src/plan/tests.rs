@@ -14,6 +14,7 @@ fn site() -> Site {
         store_root: "/var/lib/kiln".into(),
         user_xattrs: false,
         throttled_processors: 1,
+        single_id: false,
         own_cgroup: true,
     }
 }

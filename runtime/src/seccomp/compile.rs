@@ -47,7 +47,8 @@ const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
-const RETURN_ALLOW: u32 = 0x7fff_0000;
+pub(super) const RETURN_ALLOW: u32 = 0x7fff_0000;
+const RETURN_ASK: u32 = 0x7fc0_0000;
 const RETURN_ERROR: u32 = 0x0005_0000;
 
 /// One instruction (`struct sock_filter`).
@@ -107,6 +108,19 @@ pub(super) fn failing(number: u32, second: Option<u32>, errno: i32) -> Vec<Instr
     }
     out.push(error(errno));
     out
+}
+
+/// Asks about a call, or with an argument and bits only if that argument has one of them.
+pub(super) fn ask(condition: Option<(u32, u32)>) -> Vec<Instruction> {
+    match condition {
+        None => vec![statement(RETURN, RETURN_ASK)],
+        Some((argument, bits)) => vec![
+            statement(LOAD, ARGUMENTS + 8 * argument),
+            branch(JUMP_ANY_BIT, bits, 0, 1),
+            statement(RETURN, RETURN_ASK),
+            allow(),
+        ],
+    }
 }
 
 /// Instructions as the kernel reads them.

@@ -62,6 +62,24 @@ pub(crate) fn names() -> &'static [(u32, &'static str)] {
     HOST.calls
 }
 
+/// A filter that asks another process about these calls (`seccomp_unotify(2)`) and lets all others through. A call with the number of
+/// an argument is only asked about if that argument has one of the bits.
+pub(crate) fn asking(calls: &[(&str, Option<u32>)], bits: u32) -> Bytes {
+    let code = |(number, name): &(u32, &str)| {
+        let (_, argument) = calls.iter().find(|(wanted, _)| wanted == name)?;
+        Some((
+            *number,
+            compile::ask(argument.map(|argument| (argument, bits))),
+        ))
+    };
+    let calls: Vec<_> = HOST.calls.iter().filter_map(code).collect();
+    // The calls are few and far from the limit.
+    Bytes(compile::bytes(
+        &compile::assemble(HOST.audit, &calls, compile::answer(compile::RETURN_ALLOW))
+            .unwrap_or_default(),
+    ))
+}
+
 /// A filter in which one call fails, all others being allowed; with `second`, only if its second argument is this.
 pub(crate) fn failing(name: &str, second: Option<u32>, errno: i32) -> Bytes {
     let number = HOST

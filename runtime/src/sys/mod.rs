@@ -8,6 +8,7 @@ pub mod exec;
 pub mod filter;
 pub mod mount;
 pub mod network;
+pub mod notify;
 pub mod process;
 pub mod signal;
 pub mod spawn;

@@ -152,6 +152,16 @@ pub fn fork_single_threaded() -> Result<Option<Pid>, Errno> {
     }
 }
 
+/// Lets a command's process be killed when the thread that starts it ends.
+pub fn end_with_parent(command: &mut std::process::Command) {
+    let follow = || {
+        let signal = Some(rustix::process::Signal::KILL);
+        Ok(rustix::process::set_parent_process_death_signal(signal)?)
+    };
+    // SAFETY: one system call without memory of its own, as is allowed between fork and exec.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, follow) };
+}
+
 /// Takes standard input as an owned descriptor, moved out of the way of the standard numbers.
 pub fn take_standard_input() -> Option<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).ok()

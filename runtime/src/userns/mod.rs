@@ -10,6 +10,7 @@
 
 mod ids;
 mod stub;
+mod tried;
 
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -20,6 +21,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::sys;
 use ids::Range;
+pub use tried::{Tried, try_namespace};
 
 /// Settings of [`enter`].
 #[derive(Debug, Clone)]
@@ -47,10 +49,7 @@ impl Default for EnterOptions {
 
 /// The ids of a new namespace.
 enum Map {
-    Subordinate {
-        uids: Vec<Range>,
-        gids: Vec<Range>,
-    },
+    Subordinate { uids: Vec<Range>, gids: Vec<Range> },
     Single,
 }
 
@@ -165,33 +164,6 @@ pub fn refused_by() -> Option<String> {
     Some(format!("{file} is {value}: {command}"))
 }
 
-/// Tries whether the calling user may make a user namespace and mount in it; says what keeps it from that. Must be called while the
-/// process has one thread.
-pub fn try_namespace() -> Result<(), String> {
-    let errno = match sys::process::fork_single_threaded() {
-        Ok(None) => {
-            let made = sys::process::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS);
-            sys::process::exit(made.err().map_or(0, rustix::io::Errno::raw_os_error));
-        }
-        Ok(Some(child)) => {
-            let options = rustix::process::WaitOptions::empty();
-            match rustix::process::waitpid(Some(child), options) {
-                Ok(Some((_, status))) => status.exit_status().unwrap_or(libc::EPERM),
-                Ok(None) => 0,
-                Err(errno) => errno.raw_os_error(),
-            }
-        }
-        Err(errno) => errno.raw_os_error(),
-    };
-    match errno {
-        0 => Ok(()),
-        errno => {
-            let source = io::Error::from_raw_os_error(errno);
-            Err(EnterError::Refused { source }.to_string())
-        }
-    }
-}
-
 /// How many subordinate user ids the calling user has.
 pub fn subordinate_ids(options: &EnterOptions) -> Result<u32, EnterError> {
     let uids = ids::map(options, &options.subuid, rustix::process::getuid().as_raw())?;
@@ -280,12 +252,7 @@ fn become_root(outer: Pid, ready: OwnedFd, mapped: OwnedFd) -> Result<(), EnterE
 }
 
 /// In the parent: maps the child's ids and lets it go on.
-fn map_child(
-    child: Pid,
-    ready: OwnedFd,
-    go: OwnedFd,
-    map: &Map,
-) -> Result<(), EnterError> {
+fn map_child(child: Pid, ready: OwnedFd, go: OwnedFd, map: &Map) -> Result<(), EnterError> {
     let mut errno = [0; 4];
     std::fs::File::from(ready)
         .read_exact(&mut errno)

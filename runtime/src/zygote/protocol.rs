@@ -29,6 +29,8 @@ pub(crate) struct Hello {
     pub user_xattrs: bool,
     /// How many processors have a thermal throttle directory in sysfs.
     pub throttled_processors: u32,
+    /// Whether there is one id alone.
+    pub single_id: bool,
     /// Whether the engine is in a cgroup of its own.
     pub own_cgroup: bool,
 }
@@ -36,6 +38,7 @@ wire_struct!(Hello {
     user_namespace,
     user_xattrs,
     throttled_processors,
+    single_id,
     own_cgroup
 });
 

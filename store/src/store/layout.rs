@@ -5,9 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::{
-    Algorithm, ChainId, DiffId, Digest, Error, OverlayXattrs, Reference, Result, Store,
-};
+use crate::{Algorithm, ChainId, DiffId, Digest, Error, OverlayXattrs, Reference, Result, Store};
 
 /// The version of the layout that this program reads and writes.
 pub(crate) const FORMAT: u32 = 1;

@@ -20,5 +20,9 @@ pub use attributes::{Attributes, Time};
 pub use beneath::open as open_beneath;
 pub use metadata::{Kind, Metadata};
 pub use new_tree::NewTree;
+pub use owner::{
+    OWNER, OwnerRecord, OwnerTable, give_directory, is_ours as is_owner_record, record_of,
+    record_owner,
+};
 pub use writer::{Destination, TreeWriter};
 pub use xattr::Xattrs;

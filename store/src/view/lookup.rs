@@ -130,8 +130,13 @@ impl View {
             Err(error) => return Err(LayerError::entry("look up", path, error)),
         };
         let stat = fstat(&file).map_err(|error| LayerError::entry("examine", path, error))?;
-        self.correct(layer, path, Metadata::from(&stat), Reach::Open(file.as_fd()))
-            .map(Some)
+        self.correct(
+            layer,
+            path,
+            Metadata::from(&stat),
+            Reach::Open(file.as_fd()),
+        )
+        .map(Some)
     }
 
     /// True when a directory of a layer hides what lies below it.

@@ -139,7 +139,13 @@ impl View {
     }
 
     /// What an entry of a layer is in the image, from what it is on disk.
-    fn correct(&self, layer: u32, path: &[u8], meta: Metadata, entry: Reach<'_>) -> Result<Metadata> {
+    fn correct(
+        &self,
+        layer: u32,
+        path: &[u8],
+        meta: Metadata,
+        entry: Reach<'_>,
+    ) -> Result<Metadata> {
         let Some(family) = self.family else {
             return Ok(meta);
         };

@@ -11,6 +11,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{64}\b", "[ID]"),
     (r"logs/\d{12}-\d+/", "logs/[BUILD]/"),
     (r"\b[0-9a-f]{12}\b", "[SHORT ID]"),
+    // An ordinary user's machine may have no pasta, or no device for it.
+    (r"(?m)^notice: steps used the host's network: .*\n", ""),
     (r"(?m)^#(\d+) \d+\.\d{3} ", "#$1 [TIME] "),
     (r"\b\d+(\.\d+)? ?(ms|s|µs)\b", "[TIME]"),
     // How requests and answers interleave decides over the one or other request.

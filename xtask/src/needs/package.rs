@@ -41,6 +41,12 @@ const PACKAGES: &[Package] = &[
         tasks: ALL,
     },
     Package {
+        name: "passt",
+        present: || has("pasta"),
+        why: "networks of an ordinary user",
+        tasks: TESTS,
+    },
+    Package {
         name: "apache2-utils",
         present: || has("htpasswd"),
         why: "a registry with passwords",

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use kiln_store::archive::{ArchiveEntry, Body, END, encode, padding};
-use kiln_store::tree::Xattrs;
+use kiln_store::tree::{OWNER, OwnerRecord, Xattrs, is_owner_record};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, openat, openat2,
     readlinkat, statat, statx,
@@ -241,15 +241,23 @@ impl Packer<'_> {
 
     fn header(&mut self, path: &[u8], body: Body<'_>, stat: &Stat, xattrs: &Xattrs) -> Result<()> {
         self.header.clear();
+        // Where owners are recorded, the record says whose it is, and is none of the archive's.
+        let record = xattrs.iter().find(|(name, _)| name == OWNER.as_bytes());
+        let record = record.and_then(|(_, value)| OwnerRecord::parse(value));
+        let mut kept = xattrs.clone();
+        kept.retain(|(name, _)| !is_owner_record(name));
+        let (uid, gid) = record.map_or((stat.st_uid, stat.st_gid), |record| {
+            (record.uid, record.gid)
+        });
         let entry = ArchiveEntry {
             path,
             body,
             mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
+            uid,
+            gid,
             mtime: stat.st_mtime,
             mtime_nsec: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-            xattrs,
+            xattrs: &kept,
         };
         encode(&entry, &mut self.header);
         self.out.write_all(&self.header).context(writing)

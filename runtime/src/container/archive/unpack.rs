@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use kiln_store::tree::record_owner;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat,
     fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, statat, symlinkat,
@@ -242,11 +243,7 @@ impl Unpacker<'_> {
         directory: OwnedFd,
     ) -> io::Result<()> {
         if let Some((uid, gid)) = self.owner(entry)? {
-            fchown(
-                &directory,
-                Some(Uid::from_raw(uid)),
-                Some(Gid::from_raw(gid)),
-            )?;
+            give(&directory, uid, gid)?;
         }
         let mode = self.mode(entry)?;
         let times = times(entry)?;
@@ -273,7 +270,7 @@ impl Unpacker<'_> {
         self.bytes += io::copy(entry, &mut file).context(&describe)?;
         let mut finish = || -> io::Result<()> {
             if let Some((uid, gid)) = self.owner(entry)? {
-                fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+                give(&file, uid, gid)?;
             }
             fchmod(&file, Mode::from_raw_mode(self.mode(entry)?))?;
             self.set_attributes(entry, &file)?;
@@ -393,14 +390,21 @@ impl Unpacker<'_> {
     }
 }
 
+/// Gives a file or directory to somebody, or writes that down where there is nobody to give it to.
+fn give(file: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
+    match fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+        Err(Errno::INVAL) if crate::probe::has_single_id() => Ok(record_owner(file, uid, gid)?),
+        given => Ok(given?),
+    }
+}
+
 fn own(parent: impl AsFd, name: &[u8], uid: u32, gid: u32) -> std::result::Result<(), Errno> {
-    chownat(
-        parent,
-        name,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(gid)),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    match chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW) {
+        // Links and pipes hold no record: they are root's.
+        Err(Errno::INVAL) if crate::probe::has_single_id() => Ok(()),
+        given => given,
+    }
 }
 
 /// The modification time, with its fraction where a PAX record has one.

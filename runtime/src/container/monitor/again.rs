@@ -102,7 +102,8 @@ impl Monitor {
         crate::sys::signal::ignore_broken_pipes(true);
         let (init, input) = launched?;
         // With addresses, connections to published ports begin on the host.
-        birth::join_network(self.proxies.is_empty() || self.network.is_some(), &init)?;
+        let leads = self.network.as_ref().is_some_and(|held| !held.is_carried());
+        birth::join_network(self.proxies.is_empty() || leads, &init)?;
         let (count, ports) = (self.state.restart_count, self.proxies.ports());
         let monitor = birth::own_identity();
         self.state.run(

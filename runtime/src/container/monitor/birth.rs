@@ -262,7 +262,11 @@ fn launch(
     };
     own_files::write(directory, config, request)?;
     let (init, input) = first.run(&mut parent, &mut output)?;
-    let proxies = carry_ports(bound, network.is_some(), &init)?;
+    let proxies = carry_ports(
+        bound,
+        network.as_ref().is_some_and(|held| !held.is_carried()),
+        &init,
+    )?;
     Ok(Launched {
         parent,
         init,
@@ -362,7 +366,9 @@ fn spawn(parent: &mut Parent, spec: &Spec, stdio: Stdio) -> Result<Started> {
 /// Makes published ports lead to a container with addresses. What comes by the host's loopback is still carried.
 fn lead_ports(network: &mut Held, bound: &mut Vec<Bound>) -> Result<()> {
     let Some(address) = network.address() else {
-        bound.clear();
+        if !network.is_carried() {
+            bound.clear();
+        }
         return Ok(());
     };
     if bound.is_empty() {

@@ -20,6 +20,8 @@ use crate::network::{self, Kernel, Lease, Networks, ResolverSockets, RuleWatch};
 #[derive(Debug)]
 pub(crate) struct Held {
     namespace: Arc<OwnedFd>,
+    /// Keeps pasta alive, where that carries what the container sends.
+    lifeline: Option<OwnedFd>,
     leases: Vec<Lease>,
     resolver: Option<Resolver>,
     /// Connections to the host's packet rules, from before the monitor may have gone elsewhere.
@@ -53,6 +55,10 @@ impl Held {
         };
         let mut held = Self {
             namespace: Arc::new(take()?),
+            lifeline: match request.carried {
+                true => Some(take()?),
+                false => None,
+            },
             leases: Vec::new(),
             resolver: None,
             kernel: None,
@@ -79,6 +85,11 @@ impl Held {
     /// The namespace to run in.
     pub(crate) fn namespace(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.namespace)
+    }
+
+    /// Whether published ports are reached by the container's loopback alone.
+    pub(crate) fn is_carried(&self) -> bool {
+        self.lifeline.is_some()
     }
 
     /// The address that published ports lead to; `None` where they can't.

@@ -24,6 +24,9 @@ use crate::probe;
 pub(crate) struct NetworkRequest {
     /// Whether there is a namespace to run in.
     pub namespace: bool,
+    /// Whether pasta carries what it sends; the lifeline comes after the namespace.
+    #[serde(default)]
+    pub carried: bool,
     /// The networks that it is connected to.
     pub networks: Vec<String>,
     /// Name servers to ask for names that no container has; absent where there is no resolver.
@@ -62,6 +65,9 @@ pub(crate) fn prepare(
                 Err(Error::Network(network::Error::Unavailable(reason)))
                     if config.network == NetworkMode::Default =>
                 {
+                    if probe::in_user_namespace() {
+                        return carry();
+                    }
                     Ok(Prepared {
                         notices: vec![format!(
                             "the container has loopback and its published ports only: {reason}"
@@ -72,6 +78,27 @@ pub(crate) fn prepare(
                 other => other,
             }
         }
+    }
+}
+
+/// A namespace that pasta carries, or one with loopback alone where it does not work.
+fn carry() -> Result<Prepared> {
+    match network::Carried::create() {
+        Ok(carried) => Ok(Prepared {
+            request: NetworkRequest {
+                namespace: true,
+                carried: true,
+                ..NetworkRequest::default()
+            },
+            descriptors: vec![carried.namespace, carried.lifeline],
+            ..Prepared::default()
+        }),
+        Err(reason) => Ok(Prepared {
+            notices: vec![format!(
+                "the container has loopback and its published ports only: {reason}"
+            )],
+            ..Prepared::default()
+        }),
     }
 }
 
@@ -116,6 +143,7 @@ fn prepared(attached: Attached, upstreams: Vec<IpAddr>) -> Result<Prepared> {
     };
     prepared.request = NetworkRequest {
         namespace: true,
+        carried: false,
         networks: leases.iter().map(|lease| lease.network.clone()).collect(),
         upstreams: resolver.is_some().then_some(upstreams),
     };

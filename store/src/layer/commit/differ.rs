@@ -99,7 +99,9 @@ impl<'a> Differ<'a> {
     fn root(&mut self, upper: &OwnedFd, below: Option<&Entry>) -> Result<Time> {
         let failed = |error| LayerError::entry("examine", b"", error);
         let meta = Metadata::from(&fstat(upper).map_err(failed)?);
-        let meta = self.meta(meta, Reach::Open(upper.as_fd())).map_err(failed)?;
+        let meta = self
+            .meta(meta, Reach::Open(upper.as_fd()))
+            .map_err(failed)?;
         let xattrs = xattr::for_export(xattr::of_open(upper).map_err(failed)?);
         let mut meta = self.clamped(meta);
         let is_implied = match (&self.source, below) {
@@ -292,7 +294,11 @@ impl<'a> Differ<'a> {
         self.owners
             .note(Reach::Name(found.directory.as_fd(), found.name), uid, gid)
             .map_err(|error| LayerError::entry("record the owner of", &found.path, error))?;
-        Ok(Metadata { uid, gid, ..found.meta })
+        Ok(Metadata {
+            uid,
+            gid,
+            ..found.meta
+        })
     }
 
     /// Everything but directories and whiteouts.

@@ -20,14 +20,19 @@ const TEMPORARY: &[u8] = b".wh..kiln-copy";
 pub(super) fn copy(
     root: &OwnedFd,
     owners: &Owners,
-    first: &[u8], others: &[Vec<u8>], time: Time) -> Result<()> {
+    first: &[u8],
+    others: &[Vec<u8>],
+    time: Time,
+) -> Result<()> {
     let failed = |error: Errno| LayerError::entry("copy", first, error);
     let (directory, name) = path::split(first);
     let held = beneath::open(root, directory, beneath::DIRECTORY).map_err(failed)?;
     let source = File::from(beneath::open(&held, name, OFlags::RDONLY).map_err(failed)?);
     let meta = Metadata::from(&fstat(&source).map_err(failed)?);
     let xattrs = xattr::of_open(&source).map_err(failed)?;
-    let meta = owners.correct(meta, Reach::Open(source.as_fd())).map_err(failed)?;
+    let meta = owners
+        .correct(meta, Reach::Open(source.as_fd()))
+        .map_err(failed)?;
     let attributes = Attributes::of(&meta, xattrs);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let made = openat(&held, TEMPORARY, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;

@@ -54,7 +54,12 @@ pub(super) struct Unpacker {
 }
 
 impl Unpacker {
-    pub(super) fn new(root: OwnedFd, family: OverlayXattrs, owners: Owners, limits: Limits) -> Self {
+    pub(super) fn new(
+        root: OwnedFd,
+        family: OverlayXattrs,
+        owners: Owners,
+        limits: Limits,
+    ) -> Self {
         Self {
             owners,
             places: Places::new(root, family),

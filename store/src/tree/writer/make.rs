@@ -130,7 +130,11 @@ impl TreeWriter {
         // The record of a file comes with it, that of a link lies in the table of its own layer.
         if linked.1 && !entry.meta.is_file() && (uid, gid) != (0, 0) {
             self.owners
-                .note(Reach::Name(linked.0.as_fd(), path::file_name(path)), uid, gid)
+                .note(
+                    Reach::Name(linked.0.as_fd(), path::file_name(path)),
+                    uid,
+                    gid,
+                )
                 .map_err(|error| LayerError::entry("record the owner of", path, error))?;
         }
         Ok(linked.1)

@@ -68,8 +68,8 @@ impl TreeWriter {
         family: OverlayXattrs,
     ) -> Result<Self> {
         let merged = below.with_upper(upper, family);
-        let owners = Owners::of(family, &root)
-            .map_err(|error| LayerError::entry("open", b"", error))?;
+        let owners =
+            Owners::of(family, &root).map_err(|error| LayerError::entry("open", b"", error))?;
         Ok(Self {
             root: Rc::new(root),
             family,
