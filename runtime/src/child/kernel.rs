@@ -175,7 +175,7 @@ impl<'a> Child<'a> {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(()),
             // Read-only in an outer container, or another namespace's: what is not allowed there is not allowed here.
-            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => return Ok(()),
+            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::XDEV) => return Ok(()),
             Err(errno) => return Err(errno).doing_to("open the setting", path),
         };
         match rustix::io::write(&file, value.to_bytes()) {

@@ -81,9 +81,13 @@ impl Namespace {
         let mut route = route_socket()?;
         /// The number of `lo` in every namespace.
         const LOOPBACK: u32 = 1;
-        route
-            .set_up(LOOPBACK)
-            .context(|| "bringing loopback up".to_owned())?;
+        match route.set_up(LOOPBACK) {
+            // Root of an outer container that may make namespaces, but nothing in them.
+            Err(Errno::PERM) => {
+                return Err(Error::Unavailable("CAP_NET_ADMIN is missing".to_owned()));
+            }
+            set => set.context(|| "bringing loopback up".to_owned())?,
+        }
         for (setting, value) in SETTINGS {
             match std::fs::write(setting, value) {
                 // Read-only in an outer container: what is not allowed there is not allowed here.
