@@ -68,7 +68,7 @@ impl Default for Limits {
             bytes: 256 << 30,
             entries: 10_000_000,
             depth: 512,
-            remembered: 256 << 20,
+            remembered: 512 << 20,
             ratio: 400,
         }
     }

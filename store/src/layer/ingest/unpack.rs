@@ -22,6 +22,9 @@ use crate::tree::metadata::Metadata;
 use crate::tree::owner::{self, Owners};
 use crate::tree::{Kind, Time, beneath, path, remove, xattr};
 
+/// What remembering a name takes besides its bytes.
+const OVERHEAD: usize = 64;
+
 /// The time of directories that the archive doesn't list and no lower layer has.
 const IMPLIED_TIME: Time = (0, 0);
 
@@ -104,7 +107,9 @@ impl Unpacker {
 
     /// Counts what has to be kept in memory until the end, of which an archive may not ask for any amount.
     fn remember(&mut self, entry: &[u8], bytes: usize) -> Result<()> {
-        self.remembered = self.remembered.saturating_add(bytes as u64);
+        if bytes > 0 {
+            self.remembered = self.remembered.saturating_add((bytes + OVERHEAD) as u64);
+        }
         if self.remembered > self.limits.remembered {
             return Err(limit(
                 entry,
