@@ -48,15 +48,20 @@ fn push(
     push_chosen(host, &reference, &digest, options, progress, quiet)
 }
 
-/// Uploads what the digest names in the store under a name; gives the digest of what is there now.
+/// Uploads what the digest names in the store under a name; gives the digest of what is there now. Layers that are plain tars
+/// stay so where that was asked for.
 pub fn push_digest(
     host: &Host,
     reference: &Reference,
     digest: &kiln_store::Digest,
+    keep_uncompressed: bool,
     progress: ProgressMode,
     quiet: bool,
 ) -> Result<kiln_store::Digest, CommandError> {
-    let options = PushOptions::default();
+    let options = PushOptions {
+        keep_uncompressed,
+        ..PushOptions::default()
+    };
     push_chosen(host, reference, digest, &options, progress, quiet)
 }
 

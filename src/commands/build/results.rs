@@ -13,6 +13,7 @@ use kiln_registry::{ArchiveStyle, Layout, ManifestName, push_into};
 use kiln_store::{Compression, Digest, ManifestKind, Reference};
 use serde_json::{Value, json};
 
+use super::super::push::push_digest;
 use super::outputs::{ImageOutput, Output};
 use super::provenance::Predicate;
 use crate::cli::BuildArgs;
@@ -124,30 +125,21 @@ fn image_output(
     let mut digest = exported.descriptor.digest;
     if image.push {
         for name in &image.names {
-            let pushed = match image.by_digest {
-                true => push_digest(args, host, name, &digest)?,
-                false => {
-                    super::super::push::push_digest(host, name, &digest, args.progress, args.quiet)?
-                }
+            let target = match image.by_digest {
+                // Without a tag, the manifest is found by its digest only.
+                true => format!("{}@{digest}", name.repository()).parse()?,
+                false => name.clone(),
             };
-            digest = pushed;
+            // What was asked for stands in the manifest already.
+            let as_it_is = options.compression.is_some();
+            let (progress, quiet) = (args.progress, args.quiet);
+            digest = push_digest(host, &target, &digest, as_it_is, progress, quiet)?;
         }
     }
     told.digest = Some(digest);
     told.exported = Some(exported);
     told.names.extend(image.names.iter().cloned());
     Ok(())
-}
-
-/// Pushes without a tag: the manifest is found by its digest only.
-fn push_digest(
-    args: &BuildArgs,
-    host: &Host,
-    name: &Reference,
-    digest: &Digest,
-) -> Result<Digest, CommandError> {
-    let pinned: Reference = format!("{}@{digest}", name.repository()).parse()?;
-    super::super::push::push_digest(host, &pinned, digest, args.progress, args.quiet)
 }
 
 /// Each target with the folder it goes to.
