@@ -96,6 +96,8 @@ impl Reference {
         }
         match self.path.strip_prefix(OFFICIAL_PREFIX) {
             Some(rest) if !rest.contains('/') => rest.to_owned(),
+            // A beginning that reads as a host would name another registry.
+            _ if self.path.split('/').next().is_some_and(is_host) => self.name(),
             _ => self.path.clone(),
         }
     }
@@ -199,16 +201,19 @@ impl FromStr for Reference {
     }
 }
 
+/// Whether the beginning of a name, up to its first slash, names a registry.
+fn is_host(first: &str) -> bool {
+    first == "localhost" || first.contains(['.', ':']) || first.chars().any(char::is_uppercase)
+}
+
 /// Docker's `splitDockerDomain`: the domain, and the rest with what is implied.
 fn split_domain(text: &str) -> (&str, String) {
     let Some((first, rest)) = text.split_once('/') else {
         return (DEFAULT_DOMAIN, format!("{OFFICIAL_PREFIX}{text}"));
     };
-    let explicit =
-        first == "localhost" || first.contains(['.', ':']) || first.chars().any(char::is_uppercase);
     let (domain, rest) = match first {
         LEGACY_DOMAIN => (DEFAULT_DOMAIN, rest),
-        _ if explicit => (first, rest),
+        _ if is_host(first) => (first, rest),
         _ => (DEFAULT_DOMAIN, text),
     };
     if domain == DEFAULT_DOMAIN && !rest.contains('/') {

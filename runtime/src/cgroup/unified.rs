@@ -19,7 +19,10 @@ const SHARED: &str = "kiln";
 /// The child of the own cgroup that kiln's own processes move into.
 const OWN: &str = "kiln-self";
 
-/// The beginning of the names of kiln's processes, as `comm` has them: the command, the one it waits in, the one that launches.
+/// A process may be born while the others are moved.
+const ROUNDS: usize = 10;
+
+/// The name of the process in which a command of an ordinary user waits, as `comm` has it.
 const PROGRAM: &str = "kiln";
 
 /// The v2 cgroup below which a new one can have this controller.
@@ -45,13 +48,13 @@ pub(super) fn enabled_parent(
     // Moved already: everything else of ours is beside us.
     let above = own.parent().filter(|_| own.ends_with(OWN));
     let parent = above.unwrap_or(own);
-    let enabled = enable(parent, controller).or_else(|error| {
-        if is_busy(&error) && vacate(parent)? {
-            enable(parent, controller)
-        } else {
-            Err(error)
+    let mut enabled = enable(parent, controller);
+    for _ in 0..ROUNDS {
+        if !enabled.as_ref().is_err_and(is_busy) || !vacate(parent).unwrap_or(false) {
+            break;
         }
-    });
+        enabled = enable(parent, controller);
+    }
     match enabled {
         Ok(()) => Ok(parent.to_owned()),
         Err(error) if is_busy(&error) => Err(CgroupError::Occupied {
@@ -81,11 +84,9 @@ fn enable(parent: &Path, controller: &str) -> io::Result<()> {
 
 /// Moves kiln's processes from `cgroup` into a child of it; false, with nothing moved, when others are there too.
 fn vacate(cgroup: &Path) -> io::Result<bool> {
-    let members = fs::read_to_string(cgroup.join("cgroup.procs"))?;
-    let ours = |pid: &str| {
-        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(PROGRAM))
-    };
-    if !members.lines().all(ours) {
+    let text = fs::read_to_string(cgroup.join("cgroup.procs"))?;
+    let members: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    if !all_ours(&members) {
         return Ok(false);
     }
     let child = cgroup.join(OWN);
@@ -93,12 +94,44 @@ fn vacate(cgroup: &Path) -> io::Result<bool> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    for pid in members.lines() {
-        match fs::write(child.join("cgroup.procs"), pid) {
+    for pid in members {
+        match fs::write(child.join("cgroup.procs"), pid.to_string()) {
             // It has just ended.
             Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
             moved => moved?,
         }
     }
     Ok(true)
+}
+
+/// Whether all of these are this process, the one that waits for it, or were started by them.
+fn all_ours(members: &[u32]) -> bool {
+    let waiting = std::os::unix::process::parent_id();
+    let name = fs::read_to_string(format!("/proc/{waiting}/comm")).unwrap_or_default();
+    let mut ours = vec![std::process::id()];
+    if name.starts_with(PROGRAM) {
+        ours.push(waiting);
+    }
+    let mut others: Vec<u32> = members.to_vec();
+    // Children of children are found in later rounds.
+    loop {
+        let before = others.len();
+        others.retain(|pid| {
+            let own = ours.contains(pid) || parent_of(*pid).is_none_or(|one| ours.contains(&one));
+            if own {
+                ours.push(*pid);
+            }
+            !own
+        });
+        if others.is_empty() || others.len() == before {
+            return others.is_empty();
+        }
+    }
+}
+
+/// The parent of a process; none when it has ended (`proc_pid_stat(5)`).
+fn parent_of(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
 }
