@@ -211,8 +211,8 @@ fn no_cgroup_is_left() {
 fn an_ordinary_user_has_the_limits_that_are_delegated() {
     look(|section| {
         assert_said(section("user-base"), 0, &[]);
-        let limited = section("user-limits");
-        assert_said(limited, limited.code, &["20\n50000 100000\n"]);
+        let values = "33554432\n0\n20\n50000 100000\n";
+        assert_said(section("user-limits"), 0, &[values]);
         let without = section("user-not-delegated");
         assert_said(without, 0, &["ran\n", "no limit of memory"]);
     });
