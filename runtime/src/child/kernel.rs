@@ -12,6 +12,7 @@ use rustix::mount::{
 use super::root::{detached, remount_read_only};
 use super::{Child, Context, Done, resolve};
 use crate::plan::KernelRoot;
+use crate::report::Record;
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY, RECURSIVE, set_attributes};
 use crate::zygote::place;
 
@@ -51,7 +52,12 @@ impl<'a> Child<'a> {
         ];
         for (mount, name, shown) in trees {
             let mount = mount.as_ref().ok_or(Errno::BADF).doing_to("use", shown)?;
-            let target = resolve::own_directory(self.root()?, name)
+            let upper = self.overlay.map(|overlay| overlay.upper.as_c_str());
+            let mut report = |stub| {
+                let mut batch = self.batch.borrow_mut();
+                batch.add(&Record::Stub { stub }, self.reporter)
+            };
+            let target = resolve::own_directory(self.root()?, name, upper, &mut report)
                 .doing_to("make a directory of", shown)?;
             attach(mount, &target).doing_to("mount", shown)?;
         }

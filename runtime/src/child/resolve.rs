@@ -21,15 +21,25 @@ const ATTEMPTS: u32 = 64;
 
 const NODE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// A directory right below the root, one of those that we mount on: a link or file of that name is replaced.
-pub(super) fn own_directory(root: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+/// A directory right below the root, one of those that we mount on: a link or file of that name is replaced. What is created
+/// in `upper` is reported.
+pub(super) fn own_directory(
+    root: BorrowedFd<'_>,
+    name: &CStr,
+    upper: Option<&CStr>,
+    report: &mut dyn FnMut(Stub) -> Result<(), Errno>,
+) -> Result<OwnedFd, Errno> {
     match openat(root, name, NODE | OFlags::DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => {}
-        Err(Errno::NOTDIR | Errno::LOOP) => rustix::fs::unlinkat(root, name, AtFlags::empty())?,
+        // What was there before is gone for good, so this one stays.
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            rustix::fs::unlinkat(root, name, AtFlags::empty())?;
+            rustix::fs::mkdirat(root, name, Mode::from_raw_mode(0o755))?;
+            return openat(root, name, NODE | OFlags::DIRECTORY, Mode::empty());
+        }
         other => return other,
     }
-    rustix::fs::mkdirat(root, name, Mode::from_raw_mode(0o755))?;
-    openat(root, name, NODE | OFlags::DIRECTORY, Mode::empty())
+    Walk::new(root)?.make(name, true, upper, report)
 }
 
 /// The file or directory at `path`, if it is there.
@@ -85,12 +95,7 @@ pub(super) fn create(
     upper: Option<&CStr>,
     report: &mut dyn FnMut(Stub) -> Result<(), Errno>,
 ) -> Result<OwnedFd, Errno> {
-    let mut walk = Walk {
-        root,
-        at: reopen(root, &[])?,
-        done: Vec::new(),
-        links: 0,
-    };
+    let mut walk = Walk::new(root)?;
     let mut rest: Vec<Vec<u8>> = components(path.to_bytes());
     while let Some(name) = rest.pop() {
         if name == b".." {
@@ -147,7 +152,16 @@ struct Walk<'a> {
     links: u32,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(root: BorrowedFd<'a>) -> Result<Self, Errno> {
+        Ok(Self {
+            root,
+            at: reopen(root, &[])?,
+            done: Vec::new(),
+            links: 0,
+        })
+    }
+
     fn enter(&mut self, fd: OwnedFd, name: Vec<u8>) {
         self.at = fd;
         self.done.push(name);
