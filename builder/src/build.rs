@@ -213,12 +213,13 @@ fn run(
     if let Some(step) = shell_at {
         prepared[step].hit = None;
     }
-    let needed = wanted(graph, &prepared, &targets);
-    let kept = match request.all_results {
-        true => vec![true; prepared.len()],
-        false => needed.clone(),
+    let fetching = Fetching {
+        graph,
+        targets: &targets,
+        imported: &imported,
+        all: request.all_results,
     };
-    fetch_hits(&host.store, &imported, &prepared, &kept);
+    let needed = fetching.hits(&mut prepared, host, events)?;
     let in_result = below(graph, &targets);
     // Raised by the caller's flag, and by the first step that fails.
     let stop = Cancel::new();
@@ -332,15 +333,52 @@ fn is_present(store: &Store, result: &StepResult) -> Result<bool, BuildError> {
         .map_err(|error| BuildError::host("cannot look at a layer of the cache", error))
 }
 
-/// Fetches what the wanted steps take from imported caches, all at once.
-fn fetch_hits(store: &Store, imported: &Imported, prepared: &[Prepared], wanted: &[bool]) {
-    let hits = prepared.iter().zip(wanted);
-    let hits: Vec<StepResult> = hits
-        .filter(|(_, wanted)| **wanted)
-        .filter_map(|(prepared, _)| prepared.hit.clone())
-        .collect();
-    if imported.holds_anything() {
-        fetch_ahead(imported, store, &hits);
+/// What a build may take from imported caches.
+struct Fetching<'a> {
+    graph: &'a Graph,
+    targets: &'a [VertexId],
+    imported: &'a Imported,
+    /// The results of all steps are fetched, not only of those that are wanted.
+    all: bool,
+}
+
+impl Fetching<'_> {
+    /// Fetches all at once. A step whose layer is not there any more is run like any other, which needs the steps below it; so it is
+    /// looked again until all is there. Returns which steps are wanted.
+    fn hits(
+        &self,
+        prepared: &mut [Prepared],
+        host: &Host,
+        events: &dyn Sink,
+    ) -> Result<Vec<bool>, BuildError> {
+        loop {
+            let needed = wanted(self.graph, prepared, self.targets);
+            if !self.imported.holds_anything() {
+                return Ok(needed);
+            }
+            let hits = prepared.iter().zip(&needed);
+            let hits: Vec<StepResult> = hits
+                .filter(|(_, wanted)| **wanted || self.all)
+                .filter_map(|(prepared, _)| prepared.hit.clone())
+                .collect();
+            let lost = fetch_ahead(self.imported, &host.store, &hits);
+            if lost.is_empty() {
+                return Ok(needed);
+            }
+            if host.cancel.is_cancelled() {
+                return Err(BuildError::Cancelled);
+            }
+            for (layer, error) in lost {
+                let mut runs = false;
+                for (one, wanted) in prepared.iter_mut().zip(&needed) {
+                    let taken = one.hit.take_if(|hit| hit.layer == layer);
+                    runs |= *wanted && taken.is_some();
+                }
+                if runs {
+                    events.event(Event::Warning(&format!("its step runs again: {error}")));
+                }
+            }
+        }
     }
 }
 

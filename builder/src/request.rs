@@ -51,6 +51,8 @@ pub struct BuildRequest {
     pub pull: PullPolicy,
     /// Seconds since 1970: every time in the result is this or earlier.
     pub source_date_epoch: Option<i64>,
+    /// The present, in seconds since 1970, where it shows in results; the clock's when absent.
+    pub present: Option<i64>,
     /// The network of `RUN` steps that name none.
     pub network: Network,
     /// How many steps run at once; chosen from the machine when absent.
@@ -103,6 +105,7 @@ impl BuildRequest {
             no_cache_filter: Vec::new(),
             pull: PullPolicy::default(),
             source_date_epoch: None,
+            present: None,
             network: Network::default(),
             jobs: None,
             secrets: BTreeMap::new(),

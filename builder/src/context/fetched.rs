@@ -115,15 +115,20 @@ pub(super) fn source(location: &str) -> Result<RemoteSource, BuildError> {
     }))
 }
 
-/// Fetches the context at an address: a repository, an archive, or a Dockerfile.
+/// Fetches the context at an address: a repository, an archive, or a Dockerfile. With `keep_git_dir` the files of a repository come
+/// with its history.
 pub fn fetch_context(
     location: &str,
+    keep_git_dir: bool,
     secrets: &BTreeMap<String, Secret>,
     ssh: &BTreeMap<String, PathBuf>,
     host: &Host,
 ) -> Result<ContextContent, BuildError> {
     let sources = Sources::new(&host.store, &host.remote, secrets, ssh, &host.cancel);
-    let source = source(location)?;
+    let mut source = source(location)?;
+    if let RemoteSource::Git(git) = &mut source {
+        git.keep_git_dir |= keep_git_dir;
+    }
     let identity = address::without_password(location);
     match (&source, sources.find(&source)?) {
         (_, Found::Http(file)) => {

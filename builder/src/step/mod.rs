@@ -173,13 +173,18 @@ impl Engine<'_> {
             }
             // What others made is never written down as this store's own.
             if let Some(hit) = self.imported.by_content(&key) {
-                self.imported.fetch(&self.host.store, &hit)?;
-                return Ok((Outcome::CachedByContent, hit));
+                match self.imported.fetch(&self.host.store, &hit) {
+                    Ok(()) => return Ok((Outcome::CachedByContent, hit)),
+                    Err(error) => {
+                        let message = format!("its step runs again: {error}");
+                        self.events.event(Event::Warning(&message));
+                    }
+                }
             }
         }
         // Of several builds that need the same step at once, one does it and the others take its result.
         let turn = match may_use_results {
-            true => match self.turn(&prepared.keys)? {
+            true => match self.turn(prepared)? {
                 Turn::Own(guard) => Some(guard),
                 Turn::Done(hit) => return Ok((Outcome::Cached, hit)),
             },
@@ -322,6 +327,7 @@ impl Engine<'_> {
     /// The present, or the time that stands for it: never the present then, even when that is earlier.
     pub(crate) fn now(&self) -> i64 {
         self.source_date_epoch
+            .or(self.request.present)
             .unwrap_or_else(|| jiff::Timestamp::now().as_second())
     }
 

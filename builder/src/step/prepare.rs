@@ -25,6 +25,8 @@ pub(crate) struct Prepared {
     pub(crate) slot: Slot,
     /// The result of the same definition, if it is known and may be used.
     pub(crate) hit: Option<StepResult>,
+    /// It is done anew, or stands on something that is: what its definition once gave says nothing, only content does.
+    pub(crate) is_renewed: bool,
 }
 
 /// Computes the keys of all vertices and looks their definitions up.
@@ -43,7 +45,9 @@ pub(crate) fn prepare(
             .take(&vertex.op, contexts, sources)
             .map_err(|error| failure::of_copy(vertex, &error))?;
         let keys = keys(vertex, &taken.digest, epoch, &all);
-        let hit = match vertex.op.makes_layer() && !vertex.origin.no_cache {
+        let is_renewed =
+            vertex.origin.no_cache || vertex.inputs().iter().any(|input| all[*input].is_renewed);
+        let hit = match vertex.op.makes_layer() && !is_renewed {
             true => records.by_definition(&keys.definition)?,
             false => None,
         };
@@ -55,6 +59,7 @@ pub(crate) fn prepare(
             taken_digest: taken.digest,
             slot,
             hit,
+            is_renewed,
         });
     }
     Ok(all)

@@ -7,8 +7,8 @@ use std::sync::mpsc::channel;
 
 use kiln_store::{LockGuard, Store};
 
-use super::Engine;
-use crate::cache::{StepKeys, StepResult};
+use super::{Engine, Prepared};
+use crate::cache::StepResult;
 use crate::error::BuildError;
 
 /// Who does a step.
@@ -21,11 +21,14 @@ pub(super) enum Turn {
 
 impl Engine<'_> {
     /// Waits until nobody else does this step.
-    pub(super) fn turn(&self, keys: &StepKeys) -> Result<Turn, BuildError> {
-        let name = format!("step-{}", keys.definition);
-        let guard = self.wait_for(name)?;
+    pub(super) fn turn(&self, step: &Prepared) -> Result<Turn, BuildError> {
+        let definition = &step.keys.definition;
+        let guard = self.wait_for(format!("step-{definition}"))?;
         // It may have been done since this build looked it up.
-        let done = self.records().by_definition(&keys.definition)?;
+        let done = match step.is_renewed {
+            true => None,
+            false => self.records().by_definition(definition)?,
+        };
         Ok(done.map_or(Turn::Own(guard), Turn::Done))
     }
 

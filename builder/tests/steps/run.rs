@@ -91,8 +91,18 @@ fn a_changed_comment(lab: &Lab) {
         );
         lab.request(&format!("RUN echo one > /one\n{steps}"))
     };
-    let first = lab.build(&request("a"));
-    let second = lab.build(&request("b"));
+    let at = |present: i64, comment: &str| {
+        let mut request = request(comment);
+        request.present = Some(present);
+        lab.build(&request)
+    };
+    let first = at(1_000_000_000, "a");
+    let second = at(2_000_000_000, "b");
+    assert_eq!(first.manifest_digest(), second.manifest_digest());
+    assert_eq!(
+        first.image.config.created.as_deref(),
+        Some("2001-09-09T01:46:40Z")
+    );
     assert_eq!(
         outcomes(&second),
         ["cached", "cached", "cached", "same", "content", "content"]

@@ -1,11 +1,13 @@
 //! Reading caches, and fetching the layers that a build needs of them.
 
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::Fuse;
 use kiln_registry::{Access, ByteStream};
-use kiln_store::{Descriptor, ImageConfig, Limits, MANIFEST_LIMIT, Manifest, Store, media_type};
+use kiln_store::{
+    Descriptor, DiffId, ImageConfig, Limits, MANIFEST_LIMIT, Manifest, Store, media_type,
+};
 
 use super::{CONFIG, CacheLocation, Document, INLINE, Imported, Opened, VERSION};
 use crate::cache::StepResult;
@@ -56,14 +58,18 @@ impl Imported {
         self.operations.extend(document.operations);
     }
 
-    /// Makes the layer of an imported result present.
+    /// Makes the layer of an imported result present. What cannot be fetched is forgotten, with all results that need it.
     pub(crate) fn fetch(&self, store: &Store, result: &StepResult) -> Result<(), BuildError> {
-        let layer = &result.layer;
+        self.fetch_layer(store, &result.layer).inspect_err(|_| {
+            let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.insert(result.layer);
+        })
+    }
+
+    fn fetch_layer(&self, store: &Store, layer: &DiffId) -> Result<(), BuildError> {
         let failed = |error: &dyn std::fmt::Display| {
             BuildError::host(
-                format!(
-                    "cannot fetch layer {layer} from the imported cache (build without --cache-from to make it again)"
-                ),
+                format!("cannot fetch layer {layer} from the imported cache"),
                 error,
             )
         };
@@ -181,23 +187,28 @@ impl std::io::Read for StreamReader<'_> {
     }
 }
 
-/// Fetches the layers of several imported results at once; errors are left to whoever needs the layer.
-pub(crate) fn fetch_ahead(imported: &Imported, store: &Store, results: &[StepResult]) {
+/// A layer that could not be fetched, and why.
+pub(crate) type Lost = (DiffId, BuildError);
+
+/// Fetches the layers of several imported results at once. Returns those that could not be had.
+pub(crate) fn fetch_ahead(imported: &Imported, store: &Store, results: &[StepResult]) -> Vec<Lost> {
     /// As many as a registry likes from one client.
     const AT_ONCE: usize = 4;
-    let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let lost = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(results.len()) {
-            let next = Arc::clone(&next);
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(result) = results.get(at) else {
-                        return;
-                    };
-                    let _ = imported.fetch(store, result);
+            scope.spawn(|| {
+                while let Some(result) =
+                    results.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                {
+                    if let Err(error) = imported.fetch(store, result) {
+                        let mut lost = lost.lock().unwrap_or_else(PoisonError::into_inner);
+                        lost.push((result.layer, error));
+                    }
                 }
             });
         }
     });
+    lost.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

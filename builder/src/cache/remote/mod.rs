@@ -16,7 +16,7 @@ mod import;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_registry::{Access, Layout, ManifestName, Repository};
 use kiln_store::{CacheKey, Descriptor, DiffId, Reference};
@@ -129,6 +129,8 @@ pub(crate) struct Imported {
     operations: BTreeSet<String>,
     blobs: BTreeMap<DiffId, (usize, Descriptor)>,
     sources: Vec<Opened>,
+    /// Layers that could not be fetched: their results are of no use to this build.
+    lost: Mutex<BTreeSet<DiffId>>,
 }
 
 impl std::fmt::Debug for Imported {
@@ -157,9 +159,9 @@ impl Imported {
         if self.results.is_empty() {
             return None;
         }
-        self.results
-            .get(&(kind.to_owned(), key.to_string()))
-            .cloned()
+        let found = self.results.get(&(kind.to_owned(), key.to_string()))?;
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        (!lost.contains(&found.layer)).then(|| found.clone())
     }
 
     /// Whether some result of this operation was imported.
