@@ -14,7 +14,6 @@ use rustix::mount::{
 };
 
 use crate::MountSource;
-use crate::sys::mount::{NO_DEV, NO_SUID, READ_ONLY, RECURSIVE, change};
 
 /// The name of the one file in a private file's mount.
 const PRIVATE: &std::ffi::CStr = c"file";
@@ -48,17 +47,6 @@ impl MountSource {
             mount: Arc::new(mount),
             directory,
         })
-    }
-
-    /// A look at a file or directory of the host: nothing can be changed through it, no device opened, nobody's rights taken. What
-    /// is mounted below it is not shown.
-    pub fn look_at(node: BorrowedFd<'_>) -> io::Result<Self> {
-        let found = Self::detach_node(node, false)?;
-        if let Self::Detached { mount, .. } = &found {
-            let attributes = READ_ONLY | NO_DEV | NO_SUID;
-            change(mount.as_fd(), RECURSIVE, attributes, libc::MS_PRIVATE)?;
-        }
-        Ok(found)
     }
 
     /// A file in memory with this content and owner: it is never on any disk and ends with its mount. Before Linux 6.15,

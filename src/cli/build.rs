@@ -63,7 +63,7 @@ pub struct BuildArgs {
     /// Allow what a Dockerfile may not take by itself: `security.insecure`, `network.host`
     #[arg(long, value_name = "ENTITLEMENT")]
     pub allow: Vec<String>,
-    /// Steps at once [default: the number of cores]
+    /// Steps at once [default: two for each core, at least four, and no more than the available memory has room for at 512 MiB each]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// Say why each step ran or was cached

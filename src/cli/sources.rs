@@ -7,8 +7,8 @@ pub struct SourceArgs {
     /// Further context: `NAME=` and a folder, `docker-image://IMAGE`, `oci-layout://FOLDER:TAG`, a repository, a URL or `target:STAGE`
     #[arg(long, value_name = "NAME=CONTEXT")]
     pub build_context: Vec<String>,
-    /// Agent for `RUN --mount=type=ssh` and repositories behind ssh: `default`, or `ID=SOCKET`
-    #[arg(long, value_name = "default|ID[=SOCKET]")]
+    /// Agent for `RUN --mount=type=ssh` and repositories behind ssh: `default`, `ID=SOCKET`, or `ID=KEY[,KEY...]` with files of private keys
+    #[arg(long, value_name = "default|ID[=SOCKET|KEY[,KEY]]")]
     pub ssh: Vec<String>,
     /// Line for /etc/hosts of RUN steps
     #[arg(long, value_name = "HOST:ADDRESS")]

@@ -150,6 +150,12 @@ fn repositories_are_contexts(env: &TestEnv) {
         env.output_of("git", "cd /all && ls -A && cat sub/file"),
         ".dockerignore\nDockerfile\nsub\nsecond\n"
     );
+    let keep = "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1";
+    env.ok(&["build", "--tag", "git", "--build-arg", keep, &url]);
+    assert_eq!(
+        env.output_of("git", "ls /all/.git/HEAD"),
+        "/all/.git/HEAD\n"
+    );
     env.ok(&["build", "--tag", "git", &format!("{url}#v1:sub")]);
     assert_eq!(env.output_of("git", "cat /file"), "first\n");
     env.ok(&["build", "--tag", "git", &format!("{url}?ref=v1&subdir=sub")]);

@@ -1,6 +1,5 @@
-//! What `RUN --mount` shows: contexts in place, caches that several steps use at once, keys of ssh.
+//! What `RUN --mount` gives a step: caches that several steps use at once, keys of ssh.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -10,90 +9,12 @@ use xtask::background::Background;
 use crate::support::{TestEnv, lacks, scenarios};
 
 scenarios!(
-    a_context_is_mounted_where_it_lies,
-    a_context_that_shows_too_much_is_copied,
     mount_points_are_no_part_of_a_layer,
     caches_are_shared_locked_or_apart,
     keys_in_files_sign_for_a_step,
 );
 
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// Builds and returns what the step wrote to `/seen`.
-fn seen(env: &TestEnv, dockerfile: &str) -> String {
-    env.image("mounted", dockerfile);
-    env.output_of("mounted", "cat /seen")
-}
-
-/// Gives the whole context to the scenario's user.
-fn take_context(env: &TestEnv) {
-    let identity = env.identity();
-    let owner = format!("{}:{}", identity.uid, identity.gid);
-    let mut chown = Command::new("chown");
-    xtask::process::run(chown.args(["-hR", &owner, env.context()]), LIMIT).unwrap();
-}
-
-fn inode(env: &TestEnv, name: &str) -> String {
-    let meta = std::fs::metadata(Path::new(env.context()).join(name)).unwrap();
-    format!("{}\n", meta.ino())
-}
-
-fn a_context_is_mounted_where_it_lies(env: &TestEnv) {
-    env.write("src/a", "a\n");
-    env.write("src/deep/b", "b\n");
-    std::os::unix::fs::symlink("/etc/passwd", Path::new(env.context()).join("src/link")).unwrap();
-    take_context(env);
-    let mount = |source: &str| format!("FROM base\nRUN --mount=source={source},target=/src ");
-    let dockerfile = mount("src") + "stat -c %i /src/a > /seen\n";
-    assert_eq!(seen(env, &dockerfile), inode(env, "src/a"));
-    let dockerfile = mount("src/a") + "stat -c %i /src > /seen\n";
-    assert_eq!(seen(env, &dockerfile), inode(env, "src/a"));
-    // Nothing can be changed, no rights are given, and links lead nowhere outside.
-    let tries = "\
-! echo x >> /src/a; ! rm /src/a; ! mount -o remount,rw /src; \
-grep ' /src ' /proc/self/mountinfo | cut -d ' ' -f 6 > /seen; \
-stat -c '%u:%g' /src/a /src/deep >> /seen; cmp /src/link /etc/passwd && ls /src/.. | grep -c src >> /seen\n";
-    let told = seen(env, &(mount("src") + tries));
-    let (options, rest) = told.split_once('\n').unwrap();
-    for option in ["ro", "nosuid", "nodev"] {
-        assert!(options.split(',').any(|one| one == option), "{options}");
-    }
-    assert_eq!(rest, "0:0\n0:0\n1\n");
-    // A change of any file runs the step again.
-    let dockerfile = mount("src") + "cat /src/deep/b > /seen\n";
-    assert_eq!(seen(env, &dockerfile), "b\n");
-    env.write("src/deep/b", "c\n");
-    assert_eq!(seen(env, &dockerfile), "c\n");
-    env.assert_quiet();
-}
-
-fn a_context_that_shows_too_much_is_copied(env: &TestEnv) {
-    env.write("src/a", "a\n");
-    env.write("src/secret", "secret\n");
-    env.write(".dockerignore", "src/secret\n");
-    take_context(env);
-    let dockerfile = "FROM base\nRUN --mount=source=src,target=/src stat -c %i /src/a > /seen; ls /src >> /seen\n";
-    let told = seen(env, dockerfile);
-    assert!(told.ends_with("\na\n"), "{told}");
-    assert!(!told.starts_with(&inode(env, "src/a")), "{told}");
-    // What is ignored elsewhere does not matter.
-    env.write(".dockerignore", "other\n");
-    let told = seen(env, dockerfile);
-    assert_eq!(told, inode(env, "src/a") + "a\nsecret\n");
-    // A socket or a pipe would be a way to somebody outside.
-    let pipe = Path::new(env.context()).join("src/pipe");
-    let mut mkfifo = Command::new("mkfifo");
-    xtask::process::run(mkfifo.arg(&pipe), LIMIT).unwrap();
-    let told = seen(env, dockerfile);
-    assert!(!told.starts_with(&inode(env, "src/a")), "{told}");
-    // Writing goes to a copy.
-    std::fs::remove_file(pipe).unwrap();
-    let writes =
-        "FROM base\nRUN --mount=source=src,target=/src,rw echo b > /src/a && cp /src/a /seen\n";
-    assert_eq!(seen(env, writes), "b\n");
-    let own = std::fs::read_to_string(Path::new(env.context()).join("src/a")).unwrap();
-    assert_eq!(own, "a\n");
-}
 
 fn mount_points_are_no_part_of_a_layer(env: &TestEnv) {
     let busybox = xtask::program::find("busybox").unwrap();

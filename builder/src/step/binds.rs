@@ -1,19 +1,10 @@
-//! Files of contexts and stages that mounts show: mounted where they lie, or copied into a tree of their own. They are part of
-//! the step's content key.
-//!
-//! What is mounted in place shows the present, so it has to be harmless whatever becomes of it while the step runs: it is
-//! read-only, without devices and without the rights of anybody's programs; it is the directory that was selected and nothing
-//! mounted below it; and a directory is only taken that shows nothing but what a copy would show. Links in it lead where they
-//! lead inside the step's root.
+//! Files of contexts and stages that mounts show: copied into a tree of their own, and part of the step's content key.
 
-use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use kiln_grammar::ignore::Patterns;
-use kiln_runtime::MountSource;
 use kiln_store::NewTree;
-use kiln_store::tree::{Kind, TreeWriter};
-use kiln_store::view::Entry;
+use kiln_store::tree::TreeWriter;
 
 use super::state::{FileState, SharedState};
 use super::{Engine, failure};
@@ -28,34 +19,6 @@ use crate::graph::{BindSource, MountKind, RunOp, VertexId};
 const MOUNTED: &str = "mounted";
 
 impl Engine<'_> {
-    /// What a mount shows that cannot be written to: files of a context where they lie, if a copy would show the same.
-    pub(super) fn in_place(
-        &self,
-        number: VertexId,
-        from: &BindSource,
-        path: &str,
-        inputs: &[SharedState],
-    ) -> Result<Option<MountSource>, BuildError> {
-        if !matches!(from, BindSource::Context(_)) {
-            return Ok(None);
-        }
-        let look = |source: &SourceTree<'_>, selected: &[Selected]| -> Result<_, CopyError> {
-            let [one] = selected else {
-                return Ok(None);
-            };
-            if !is_shown_as_it_is(one) {
-                return Ok(None);
-            }
-            let Some(node) = source.view.node(&one.top)? else {
-                return Ok(None);
-            };
-            // Where the kernel has no way to do it, a copy serves as well.
-            Ok(MountSource::look_at(node.as_fd()).ok())
-        };
-        self.with_bound(number, from, path, inputs, look)
-            .map_err(|error| failure::of_copy(self.vertex(number), &error))
-    }
-
     /// Puts the files that a mount shows into a tree of their own, and returns the path of what is mounted.
     pub(super) fn materialize(
         &self,
@@ -158,18 +121,4 @@ impl Engine<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a copy would show the same: all of it, files and directories and links alone, owned by root, on one file system.
-fn is_shown_as_it_is(selected: &Selected) -> bool {
-    let device = selected.top.meta.dev;
-    let fits = |entry: &Entry| {
-        let meta = &entry.meta;
-        matches!(meta.kind, Kind::File | Kind::Directory | Kind::Symlink)
-            && (meta.uid, meta.gid) == (0, 0)
-            && meta.dev == device
-    };
-    selected.is_whole
-        && fits(&selected.top)
-        && selected.below.iter().all(|taken| fits(&taken.entry))
 }

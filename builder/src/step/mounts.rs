@@ -1,8 +1,7 @@
 //! `RUN --mount`: what appears in a step beside its files.
 //!
-//! A step sees neither what an ignore file leaves out nor anything that it could change for others: files of contexts and stages
-//! are mounted as they are only where that holds, and copied into a tree of their own otherwise. Cache directories lie in the
-//! store and are mounted as they are.
+//! Files of contexts and stages are copied into a tree of their own first, so that a step sees neither what an ignore file
+//! leaves out nor anything that it could change for others. Cache directories lie in the store and are mounted as they are.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write as _;
@@ -115,19 +114,9 @@ impl Engine<'_> {
                 source,
                 writable,
             } => {
-                let in_place = match writable {
-                    true => None,
-                    false => self.in_place(number, from, source, inputs)?,
-                };
-                let shown = match in_place {
-                    Some(shown) => shown,
-                    None => {
-                        let (tree, path) = self.materialize(number, from, source, inputs)?;
-                        mounts.trees.push(tree);
-                        MountSource::Store(path)
-                    }
-                };
-                (shown, !writable)
+                let (tree, path) = self.materialize(number, from, source, inputs)?;
+                mounts.trees.push(tree);
+                (MountSource::Store(path), !writable)
             }
             MountKind::Cache {
                 id,

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use kiln_builder::{
     BuildError, ContextContent, FetchedContext, NamedContext, Secret, fetch_context, is_remote,
-    needs_ssh, read_context,
+    read_context,
 };
 use kiln_store::Reference;
 
 use super::dockerfile::{Source, default_file, ignore_file};
 use crate::error::CommandError;
 use crate::host::Machine;
-use crate::settings::Settings;
 
 /// Standard input.
 const STDIN: &str = "-";
@@ -43,12 +41,15 @@ pub struct Access<'a> {
     pub machine: &'a Machine<'a>,
     pub secrets: &'a BTreeMap<String, Secret>,
     pub ssh: &'a BTreeMap<String, PathBuf>,
+    /// A repository's files come with its history.
+    pub keep_git_dir: bool,
 }
 
 impl Access<'_> {
     fn fetch(&self, location: &str) -> Result<ContextContent, CommandError> {
         let (_, builder) = self.machine.get()?;
-        fetch_context(location, self.secrets, self.ssh, builder).map_err(failed)
+        let keep = self.keep_git_dir;
+        fetch_context(location, keep, self.secrets, self.ssh, builder).map_err(failed)
     }
 
     fn read_stdin(&self) -> Result<ContextContent, CommandError> {
@@ -226,48 +227,4 @@ fn context(arg: &str, value: &str) -> Result<NamedContext, CommandError> {
         return Ok(NamedContext::Remote(value.to_owned()));
     }
     Err(wrong(format!("there is no folder `{value}`")).code(1))
-}
-
-/// `--ssh`: sockets by id. Contexts behind ssh get the user's agent without being asked.
-pub fn agents(
-    args: &[String],
-    context: &str,
-    named: &BTreeMap<String, NamedContext>,
-    settings: &Settings,
-) -> Result<BTreeMap<String, PathBuf>, CommandError> {
-    let mut agents = BTreeMap::new();
-    for arg in args {
-        let (id, path) = match arg.split_once('=') {
-            Some((id, path)) => (id, Some(PathBuf::from(path))),
-            None => (arg.as_str(), None),
-        };
-        let Some(path) = path.or_else(|| settings.remote.ssh_agent.clone()) else {
-            return Err(
-                CommandError::usage(format!("--ssh {arg}: SSH_AUTH_SOCK names no agent"))
-                    .hint("start one (`eval $(ssh-agent)`) and give it keys (`ssh-add`)"),
-            );
-        };
-        let meta = std::fs::metadata(&path)
-            .with_context(|| format!("--ssh {arg}: examining `{}`", path.display()))?;
-        if !meta.file_type().is_socket() {
-            return Err(CommandError::usage(format!(
-                "--ssh {arg}: `{}` is no socket of an agent",
-                path.display()
-            ))
-            .hint("load keys into an agent with `ssh-add`, and give that agent"));
-        }
-        agents.insert(id.to_owned(), std::path::absolute(&path)?);
-    }
-    let remotes = named.values().filter_map(|context| match context {
-        NamedContext::Remote(location) => Some(location.as_str()),
-        _ => None,
-    });
-    if std::iter::once(context).chain(remotes).any(needs_ssh)
-        && let Some(agent) = &settings.remote.ssh_agent
-    {
-        agents
-            .entry("default".to_owned())
-            .or_insert_with(|| agent.clone());
-    }
-    Ok(agents)
 }

@@ -5,26 +5,46 @@ use std::collections::BTreeMap;
 use kiln_builder::{Allow, BuildRequest, FetchedContext, Network, PullPolicy};
 use kiln_store::{Platform, Reference};
 
-use super::{Source, contexts, fields, steps};
+use super::ssh::Agents;
+use super::{Source, contexts, fields, jobs, steps};
 use crate::cli::BuildArgs;
 use crate::error::CommandError;
 use crate::host::Machine;
 use crate::output;
 use crate::settings::{Settings, variable};
 
-/// Everything that the builder needs to know, from the flags, and what the context's files live in.
+/// The build argument by which BuildKit keeps the history of a context that is a repository.
+const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
+/// The words that Go's `strconv.ParseBool` takes for yes.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// What has to stay as long as the build: the files of a context that was fetched, agents with keys of files.
+#[derive(Debug)]
+pub(super) struct Held {
+    _context: Option<FetchedContext>,
+    _agents: Agents,
+}
+
+/// Everything that the builder needs to know, from the flags, and what has to stay meanwhile.
 pub(super) fn request(
     args: &BuildArgs,
     settings: &Settings,
     machine: &Machine<'_>,
-) -> Result<(BuildRequest, Source, Option<FetchedContext>), CommandError> {
+) -> Result<(BuildRequest, Source, Held), CommandError> {
+    let build_args = build_args(&args.build_arg)?;
     let secrets = steps::secrets(&args.secret)?;
     let named = contexts::named(&args.sources.build_context)?;
-    let ssh = contexts::agents(&args.sources.ssh, &args.context, &named, settings)?;
+    let agents = Agents::new(&args.sources.ssh, &args.context, &named, settings, machine)?;
     let access = contexts::Access {
         machine,
         secrets: &secrets,
-        ssh: &ssh,
+        ssh: &agents.sockets,
+        keep_git_dir: build_args
+            .get(KEEP_GIT_DIR)
+            .is_some_and(|value| is_true(value)),
     };
     let input = contexts::input(args.file.as_deref(), &args.context, &access)?;
     let source = input.source;
@@ -35,13 +55,13 @@ pub(super) fn request(
     request.context_identity = input.identity;
     request.context_time = input.held.as_ref().and_then(FetchedContext::time);
     request.named_contexts = named;
-    request.ssh = ssh;
+    request.ssh.clone_from(&agents.sockets);
     request.secrets = secrets;
     request.extra_hosts = steps::hosts(&args.sources.add_host)?;
     request.shm_size = steps::shm_size(args.sources.shm_size.as_deref())?;
     request.ulimits = steps::ulimits(&args.sources.ulimit)?;
     request.target.clone_from(&args.target);
-    request.build_args = build_args(&args.build_arg)?;
+    request.build_args = build_args;
     request.labels = super::super::pairs(&args.label, "--label")?;
     let mut platforms = platforms(&args.platform)?.into_iter();
     request.platform = platforms.next();
@@ -57,8 +77,12 @@ pub(super) fn request(
     source_date_epoch(&mut request)?;
     request.allow = allow(&args.allow)?;
     request.network = network(&args.network, &mut request.allow)?;
-    request.jobs = args.jobs;
-    Ok((request, source, input.held))
+    request.jobs = Some(args.jobs.unwrap_or_else(jobs::default_jobs));
+    let held = Held {
+        _context: input.held,
+        _agents: agents,
+    };
+    Ok((request, source, held))
 }
 
 /// The names of the result.

@@ -71,6 +71,12 @@ const PACKAGES: &[Package] = &[
         tasks: TESTS,
     },
     Package {
+        name: "openssh-client",
+        present: || has("ssh-keygen") && has("ssh-agent"),
+        why: "keys that builds sign with",
+        tasks: TESTS,
+    },
+    Package {
         name: "umoci",
         present: || has("umoci"),
         why: "unpacks kiln's images",
