@@ -184,10 +184,8 @@ fn bars_on_a_terminal(env: &TestEnv) {
     let commands = [
         format!("push --limit-rate 1500k {image}"),
         format!("pull --limit-rate 1500k {image}"),
-        format!(
-            "copy --limit-rate 3m {image} {}",
-            env.remote("other/large:1")
-        ),
+        // Within one registry nothing would move.
+        format!("copy --limit-rate 1500k {image} oci:{}", file(env, "large")),
     ];
     for (number, words) in commands.iter().enumerate() {
         if number == 1 {
@@ -273,7 +271,6 @@ fn events_for_machines(env: &TestEnv) {
             "requests",
             "bytesReceived",
             "bytesSent",
-            "blobsSkipped",
             "seconds",
             "secondsWaited",
         ] {

@@ -250,6 +250,7 @@ fn is_hopeless(error: &Error) -> bool {
     [
         "peer certificate",
         "CertificateRequired",
+        "BadCertificate",
         "Name or service not known",
         "InvalidContentType",
     ]

@@ -256,11 +256,16 @@ fn reason(error: &reqwest::Error, before_send: bool) -> String {
         "client error (SendRequest): ",
         "tcp connect error: ",
     ];
+    /// With TLS 1.3 a server refuses a client without a certificate only after the handshake: some say so, some hang up.
+    const REFUSALS: [&str; 3] = [
+        "CertificateRequired",
+        "BadCertificate",
+        "operation was canceled",
+    ];
     let causes = STAGES
         .iter()
         .fold(chain(error), |text, stage| text.replacen(stage, "", 1));
-    // With TLS 1.3 a server refuses a client without a certificate only after the handshake: some say so, some hang up.
-    if causes.contains("CertificateRequired") || causes.contains("operation was canceled") {
+    if REFUSALS.iter().any(|sign| causes.contains(sign)) {
         return format!(
             "{causes}; a registry that wants a certificate of its client ends connections like this (*.cert with *.key in certs.d, or `--cert-dir`)"
         );
