@@ -59,7 +59,10 @@ const REASONS: &[(&str, &str)] = &[
         "mounts//dev/",
         "device nodes are binds, so that a node made in a container never opens a device",
     ),
-    ("mounts//etc/", "name files are kiln's own, and read-only"),
+    (
+        "mounts//etc/",
+        "name files are the container's own: nothing in them is run",
+    ),
     ("mounts//proc/", "the same mask, from another place"),
     (
         "mounts//sys/fs/cgroup",

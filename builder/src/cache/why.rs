@@ -11,8 +11,9 @@ const SHOWN: usize = 5;
 const VALUE_SHOWN: usize = 40;
 /// Directories with more files than this are remembered as a whole: the reason is then "files changed".
 const MOST_FILES: usize = 50_000;
-/// Hexadecimal digits of a file's hash that are kept: enough to tell a change, not to find a file by.
-const DIGITS: usize = 16;
+/// Hexadecimal digits of a file's hash that are kept. Files that are the same by them are taken over from an earlier layer, so it
+/// has to be beyond anybody to make two files that agree in them: 2^64 tries.
+const DIGITS: usize = 32;
 
 /// What a step was made of.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
