@@ -218,13 +218,26 @@ fn tells_versions(env: &TestEnv) {
 
 fn understands_docker_nouns(env: &TestEnv) {
     two_images(env);
+    // Columns that say how long ago something was change between two commands.
+    let images = "{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedAt}} {{.Size}}";
+    let steps = "{{.ID}} {{.CreatedAt}} {{.CreatedBy}} {{.Size}}";
+    let used = "{{.Repository}}:{{.Tag}} {{.ID}} {{.Size}} {{.UniqueSize}} {{.Containers}}";
     let pairs: &[(&[&str], &[&str])] = &[
-        (&["image", "ls"], &["images"]),
+        (
+            &["image", "ls", "--format", images],
+            &["images", "--format", images],
+        ),
         (&["image", "list", "-q"], &["images", "-q"]),
-        (&["image", "history", "other:2"], &["history", "other:2"]),
+        (
+            &["image", "history", "--format", steps, "other:2"],
+            &["history", "--format", steps, "other:2"],
+        ),
         (&["image", "inspect", "base"], &["inspect", "base"]),
         (&["system", "df"], &["df"]),
-        (&["system", "df", "-v"], &["df", "--verbose"]),
+        (
+            &["system", "df", "-v", "--format", used],
+            &["df", "--verbose", "--format", used],
+        ),
         (&["builder", "du"], &["df"]),
         (
             &["system", "info", "-f", "{{.Name}}"],
