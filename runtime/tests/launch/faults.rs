@@ -233,9 +233,15 @@ fn run_with(context: &Context, spec: &Spec, fault: &Fault) -> (Exit, String) {
 
 /// Calls that a launch can't do without, each with the beginning of what is said.
 fn refusals(context: &Context) {
+    // A user's launch takes the outer /proc where it may not make one, and then fails at the next file system.
+    let first = if context.entered == kiln_runtime::userns::Entered::Root {
+        "cannot mount /proc: Operation not permitted"
+    } else {
+        "cannot mount /dev: Operation not permitted"
+    };
     let cases = [
-        ("fsopen", "cannot mount /proc: Operation not permitted"),
-        ("fsmount", "cannot mount /proc: Operation not permitted"),
+        ("fsopen", first),
+        ("fsmount", first),
         ("move_mount", "cannot mount /proc: Operation not permitted"),
         (
             "mount",

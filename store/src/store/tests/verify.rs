@@ -75,6 +75,7 @@ fn what_is_sound_is_left_alone() {
         .put_record("run", &CacheKey::of(b"key"), &[layer], &())
         .unwrap();
     store.stack(&[layer, received]).unwrap();
+    store.keep_chain(&[layer, received]).unwrap();
     let report = verify(&store);
     assert_eq!(report.damage, []);
     assert_eq!(
@@ -260,6 +261,7 @@ fn damaged_small_files_are_named_and_go() {
     let other = commit(&store, "other", None);
     let chain = crate::ChainId::of(&[layer, other]).unwrap();
     store.stack(&[layer, other]).unwrap();
+    store.keep_chain(&[layer, other]).unwrap();
     let image = put_image(&store, "image", &[layer]);
     store
         .tag(&reference("app:1"), &image.manifest_digest)
