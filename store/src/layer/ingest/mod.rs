@@ -16,6 +16,7 @@ mod gzip;
 mod names;
 mod pax;
 mod places;
+mod remembered;
 mod sparse;
 mod stream;
 mod unpack;

@@ -1,6 +1,5 @@
 //! Making the tree of a layer from its archive.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufRead;
 use std::os::fd::OwnedFd;
@@ -15,18 +14,13 @@ use super::content::write_piece;
 use super::excuse::excuse;
 use super::names::{Purpose, clean};
 use super::places::{Made, Places};
+use super::remembered::{IMPLIED_TIME, Remembered, over_limit};
 use crate::OverlayXattrs;
 use crate::layer::{LayerError, LeftOut, Limits, PendingLink, Result, StoredPath};
 use crate::tree::attributes::{Attributes, set_mtime, set_mtime_of_open};
 use crate::tree::metadata::Metadata;
 use crate::tree::owner::{self, Owners};
-use crate::tree::{Kind, Time, beneath, path, remove, xattr};
-
-/// What remembering a name takes besides its bytes.
-const OVERHEAD: usize = 64;
-
-/// The time of directories that the archive doesn't list and no lower layer has.
-const IMPLIED_TIME: Time = (0, 0);
+use crate::tree::{Kind, beneath, path, remove, xattr};
 
 /// What there is to know of an unpacked layer beside its files.
 #[derive(Debug, Default)]
@@ -46,13 +40,8 @@ pub(super) struct Unpacker {
     /// Bytes of files so far, as unpacked.
     bytes: u64,
     entries: u64,
-    /// Bytes of what is kept in memory until the end.
-    remembered: u64,
-    implied: BTreeSet<Vec<u8>>,
+    remembered: Remembered,
     hides_all: bool,
-    times: BTreeMap<Vec<u8>, Time>,
-    default_acls: BTreeMap<Vec<u8>, Vec<u8>>,
-    links: BTreeMap<Vec<u8>, Vec<u8>>,
     left_out: Vec<LeftOut>,
 }
 
@@ -70,12 +59,8 @@ impl Unpacker {
             limits,
             bytes: 0,
             entries: 0,
-            remembered: 0,
-            implied: BTreeSet::from([Vec::new()]),
+            remembered: Remembered::new(limits.remembered),
             hides_all: false,
-            times: BTreeMap::from([(Vec::new(), IMPLIED_TIME)]),
-            default_acls: BTreeMap::new(),
-            links: BTreeMap::new(),
             left_out: Vec::new(),
         }
     }
@@ -86,7 +71,7 @@ impl Unpacker {
         while let Some(entry) = archive.next()? {
             self.entries += 1;
             if self.entries > self.limits.entries {
-                return Err(limit(
+                return Err(over_limit(
                     &entry.path,
                     "the number of entries",
                     self.limits.entries,
@@ -99,37 +84,22 @@ impl Unpacker {
             let bytes = left_out
                 .map(|left| left.path.0.len() + left.what.len())
                 .sum();
-            self.remember(&path, bytes)?;
+            self.remembered.count(&path, bytes)?;
         }
         let source = archive.finish()?;
         Ok((self.finish()?, source))
     }
 
-    /// Counts what has to be kept in memory until the end, of which an archive may not ask for any amount.
-    fn remember(&mut self, entry: &[u8], bytes: usize) -> Result<()> {
-        if bytes > 0 {
-            self.remembered = self.remembered.saturating_add((bytes + OVERHEAD) as u64);
-        }
-        if self.remembered > self.limits.remembered {
-            return Err(limit(
-                entry,
-                "what has to be remembered of its directories and links",
-                self.limits.remembered,
-            ));
-        }
-        Ok(())
-    }
-
     /// Times of directories come last, as every entry made in one changes it, and so does what a directory hands down.
     fn finish(mut self) -> Result<Unpacked> {
-        for (path, acl) in &self.default_acls {
+        for (path, acl) in &self.remembered.default_acls {
             let held = beneath::open(self.places.root(), path, beneath::DIRECTORY)
                 .map_err(|error| LayerError::entry("open", path, error))?;
             if let Err(error) = xattr::set_on_open(&held, xattr::DEFAULT_ACL, acl) {
                 excuse(path, self.family, &mut self.left_out)(xattr::DEFAULT_ACL, error)?;
             }
         }
-        for (path, time) in &self.times {
+        for (path, time) in &self.remembered.times {
             let held = beneath::open(self.places.root(), path, beneath::DIRECTORY)
                 .map_err(|error| LayerError::entry("open", path, error))?;
             set_mtime_of_open(&held, *time, path)?;
@@ -140,9 +110,14 @@ impl Unpacker {
         };
         Ok(Unpacked {
             entries: self.entries,
-            implied: self.implied.into_iter().map(StoredPath).collect(),
+            implied: self
+                .remembered
+                .implied
+                .into_iter()
+                .map(StoredPath)
+                .collect(),
             hides_all: self.hides_all,
-            links: self.links.into_iter().map(link).collect(),
+            links: self.remembered.links.into_iter().map(link).collect(),
             left_out: self.left_out,
         })
     }
@@ -209,11 +184,11 @@ impl Unpacker {
         let mut made = Vec::new();
         let real = self.places.open(entry, directory, &mut made)?;
         for Made { path, is_fresh } in made {
-            self.remember(entry, 2 * path.len())?;
-            self.times.insert(path.clone(), IMPLIED_TIME);
-            self.links.remove(&path);
+            self.remembered.count(entry, 2 * path.len())?;
+            self.remembered.times.insert(path.clone(), IMPLIED_TIME);
+            self.remembered.links.remove(&path);
             if !is_fresh {
-                self.implied.insert(path);
+                self.remembered.implied.insert(path);
             }
         }
         Ok(real)
@@ -228,12 +203,12 @@ impl Unpacker {
         }
         let mut attributes = attributes(entry);
         if let Some(acl) = attributes.take_default_acl() {
-            self.default_acls.insert(Vec::new(), acl);
+            self.remembered.default_acls.insert(Vec::new(), acl);
         }
         let mut refused = excuse(b"", self.family, &mut self.left_out);
         attributes.set_on_open(&self.owners, self.places.root(), b"", &mut refused)?;
-        self.implied.remove(&b""[..]);
-        self.times.insert(Vec::new(), entry.mtime);
+        self.remembered.implied.remove(&b""[..]);
+        self.remembered.times.insert(Vec::new(), entry.mtime);
         Ok(())
     }
 
@@ -257,10 +232,11 @@ impl Unpacker {
         let held =
             beneath::open(self.places.here(), &place.name, beneath::DIRECTORY).map_err(failed)?;
         let mut attributes = attributes(entry);
-        self.remember(&entry.path, place.path.len())?;
+        self.remembered.count(&entry.path, place.path.len())?;
         if let Some(acl) = attributes.take_default_acl() {
-            self.remember(&entry.path, place.path.len() + acl.len())?;
-            self.default_acls.insert(place.path.clone(), acl);
+            self.remembered
+                .count(&entry.path, place.path.len() + acl.len())?;
+            self.remembered.default_acls.insert(place.path.clone(), acl);
         }
         attributes.set_on_open(
             &self.owners,
@@ -271,9 +247,11 @@ impl Unpacker {
         if hides {
             xattr::set_opaque(&held, self.family).map_err(failed)?;
         }
-        self.implied.remove(&place.path);
-        self.links.remove(&place.path);
-        self.times.insert(place.path.clone(), entry.mtime);
+        self.remembered.implied.remove(&place.path);
+        self.remembered.links.remove(&place.path);
+        self.remembered
+            .times
+            .insert(place.path.clone(), entry.mtime);
         self.places.enter(place.path.clone(), held);
         Ok(())
     }
@@ -286,7 +264,7 @@ impl Unpacker {
     ) -> Result<()> {
         self.bytes = self.bytes.saturating_add(entry.size);
         if self.bytes > self.limits.bytes {
-            return Err(limit(
+            return Err(over_limit(
                 &entry.path,
                 "the size of its files",
                 self.limits.bytes,
@@ -378,9 +356,15 @@ impl Unpacker {
             // In a lower layer, then; or nowhere, which shows when the layer is stacked.
             _ => {
                 self.clear(place)?;
-                let target = self.links.get(&target.path).cloned().unwrap_or(target.path);
-                self.remember(&entry.path, place.path.len() + target.len())?;
-                self.links.insert(place.path.clone(), target);
+                let target = self
+                    .remembered
+                    .links
+                    .get(&target.path)
+                    .cloned()
+                    .unwrap_or(target.path);
+                self.remembered
+                    .count(&entry.path, place.path.len() + target.len())?;
+                self.remembered.links.insert(place.path.clone(), target);
                 Ok(())
             }
         }
@@ -404,13 +388,13 @@ impl Unpacker {
         };
         match self.found(&place)? {
             Some(meta) if meta.is_directory() => {
-                self.implied.remove(&place.path);
+                self.remembered.implied.remove(&place.path);
                 beneath::open(self.places.here(), name, beneath::DIRECTORY)
                     .and_then(|held| xattr::set_opaque(held, self.family))
                     .map_err(|error| LayerError::entry("make opaque", &place.path, error))
             }
             Some(_) => Ok(()),
-            None if self.links.contains_key(&place.path) => Ok(()),
+            None if self.remembered.links.contains_key(&place.path) => Ok(()),
             None => mknodat(
                 self.places.here(),
                 name,
@@ -435,7 +419,7 @@ impl Unpacker {
             }
             result => result,
         };
-        self.links.remove(&place.path);
+        self.remembered.links.remove(&place.path);
         result.map_err(|error| LayerError::entry("create", &place.path, error))
     }
 
@@ -471,17 +455,10 @@ impl Unpacker {
         let was_directory = self.found(place)?.is_some_and(|meta| meta.is_directory());
         remove::remove(self.places.here(), &place.name)
             .map_err(|error| LayerError::entry("replace", &place.path, error))?;
-        self.links.remove(&place.path);
+        self.remembered.links.remove(&place.path);
         if was_directory {
             self.places.forget(&place.path);
-            self.implied
-                .retain(|known| !path::is_within(known, &place.path));
-            self.times
-                .retain(|known, _| !path::is_within(known, &place.path));
-            self.default_acls
-                .retain(|known, _| !path::is_within(known, &place.path));
-            self.links
-                .retain(|known, _| !path::is_within(known, &place.path));
+            self.remembered.forget_below(&place.path);
         }
         Ok(())
     }
@@ -505,13 +482,5 @@ fn attributes(entry: &ArchiveEntry) -> Attributes {
             .filter(|(name, _)| !owner::is_ours(name))
             .cloned()
             .collect(),
-    }
-}
-
-fn limit(entry: &[u8], what: &'static str, limit: u64) -> LayerError {
-    LayerError::Limit {
-        entry: path::display(entry),
-        what,
-        limit,
     }
 }
